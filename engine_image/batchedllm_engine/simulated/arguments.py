@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
 
-from batchedllm_engine.simulated.values import readable_int, readable_int_or_auto
+from batchedllm_engine.readable_numbers import readable_int, readable_int_or_auto
 
 FAILURES = ("cuda-oom", "kv-cache-too-small", "host-oom", "crash", "never-ready", "stall")
 CRASH_AFTER = re.compile(r"crash-after=(\d+(?:\.\d+)?)")
