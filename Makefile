@@ -28,9 +28,10 @@ lock: venv ## pin the newest versions that requirements.in allows (hashes, no ad
 
 HELM = $$($(RUN) -c "from testbed import tools; print(tools.helm())")
 
-generate: venv ## write every generated file again: CRD, field reference, chart, plain manifest
+generate: venv ## write every generated file again: CRD, field reference, chart, plain manifest, engine metrics
 	@$(RUN) crds/generate.py
 	@$(RUN) helm/generate.py --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py
 
 lint: venv ## formatting, lint, types, import contracts, and that generated files are current
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -39,6 +40,7 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/lint-imports --no-logo | tail -n 20
 	@$(RUN) crds/generate.py --check
 	@$(RUN) helm/generate.py --check --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py --check
 
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q

@@ -54,7 +54,7 @@ KV_BLOCKS_FREE: Final = MetricDefinition(
 DECODE_STEPS: Final = MetricDefinition(
     f"{PREFIX}decode_steps",
     "counter",
-    "Engine steps that only decoded: no prompt was read, so their time depends on the batch size alone.",
+    "Engine steps that only decoded: no prompt was read, so their time is that of the batch and of its contexts.",
     BATCH_LABELS,
 )
 DECODE_SECONDS: Final = MetricDefinition(

@@ -261,7 +261,8 @@ class SimulatedEngine:
     def _end_step(self, step: _Step) -> None:
         self._step = None
         self._clock = step.end
-        sequences, generated = len(self._decoding) + len(step.chunks), len(self._decoding)
+        decoding = generated = len(self._decoding)
+        sequences = decoding + len(step.chunks)
         self.statistics.histograms["inter_token_latency_seconds"].observe(step.seconds, generated)
         self._meter.add(step.work.tokens, step.seconds)
         self._decoding.advance(1)
@@ -281,7 +282,7 @@ class SimulatedEngine:
             if self._end_chunk(sequence, tokens):
                 generated += 1
                 prompt_tokens += sequence.request.prompt_tokens if first else 0
-        self.statistics.record_step(step.seconds, sequences, prompt_tokens, generated)
+        self.statistics.record_step(step.seconds, sequences, decoding, prompt_tokens, generated)
 
     def _end_chunk(self, sequence: Sequence, tokens: int) -> bool:
         """Book a prefill chunk; return whether it was the last, which brings a token."""

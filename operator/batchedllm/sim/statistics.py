@@ -5,6 +5,7 @@ Bucket bounds are those of vLLM 0.32.0 (vllm/v1/metrics/buckets.py).
 
 from dataclasses import dataclass, field
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.events import FinishReason, QueueLimit
 from batchedllm.sim.histograms import Histogram
 
@@ -23,7 +24,6 @@ INTER_TOKEN_LATENCY_BOUNDS_SECONDS = (
 ITERATION_TOKENS_BOUNDS = (1, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16384)
 REQUEST_PARAMS_N_BOUNDS = (1, 2, 5, 10, 20)
 REQUEST_NUM_PREEMPTIONS_BOUNDS = (1, 2, 3, 4, 5, 10, 20)
-BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 
 
 def request_token_bounds(max_model_len: int) -> tuple[int, ...]:
@@ -65,6 +65,7 @@ class EngineStatistics:
         default_factory=lambda: {"max_num_queued_reqs": 0, "max_num_queued_tokens": 0}
     )
     histograms: dict[str, Histogram] = field(init=False)
+    batch_steps: BatchSteps = field(default_factory=BatchSteps)
 
     def __post_init__(self) -> None:
         """Make every histogram, so that a scrape of an idle engine shows them all."""
@@ -86,7 +87,6 @@ class EngineStatistics:
             "request_decode_time_seconds": Histogram(REQUEST_LATENCY_BOUNDS_SECONDS),
             "request_num_preemptions": Histogram(REQUEST_NUM_PREEMPTIONS_BOUNDS),
             "request_prefill_kv_computed_tokens": Histogram(tokens),
-            "batch_size": Histogram(BATCH_SIZE_BOUNDS),
         }
 
     def record_decode_steps(self, sequences: int, steps: int, first_seconds: float, growth_seconds: float) -> None:
@@ -94,17 +94,25 @@ class EngineStatistics:
         self.steps += steps
         self.busy_seconds += steps * (first_seconds + growth_seconds * (steps - 1) / 2)
         self.generation_tokens += sequences * steps
-        self.histograms["batch_size"].observe(sequences, steps)
+        self.batch_steps.record_decoding(sequences, steps, first_seconds, growth_seconds)
         self.histograms["iteration_tokens_total"].observe(sequences, steps)
         self.histograms["inter_token_latency_seconds"].observe_growing(first_seconds, growth_seconds, steps, sequences)
 
-    def record_step(self, seconds: float, sequences: int, prompt_tokens: int, generated_tokens: int) -> None:
-        """Count one engine step. Prompt tokens count when their request's prompt is complete, as in vLLM."""
+    def record_step(
+        self, seconds: float, sequences: int, decoding: int, prompt_tokens: int, generated_tokens: int
+    ) -> None:
+        """Count one engine step. Prompt tokens count when their request's prompt is complete, as in vLLM.
+
+        `decoding` of the `sequences` got their next token; the others had prompts read.
+        """
         self.steps += 1
         self.busy_seconds += seconds
         self.prompt_tokens += prompt_tokens
         self.generation_tokens += generated_tokens
-        self.histograms["batch_size"].observe(sequences)
+        if decoding == sequences:
+            self.batch_steps.record_decoding(sequences, 1, seconds, 0.0)
+        else:
+            self.batch_steps.record_mixed(seconds, sequences, prompt_tokens, decoding)
         if prompt_tokens + generated_tokens:
             self.histograms["iteration_tokens_total"].observe(prompt_tokens + generated_tokens)
 

@@ -30,7 +30,7 @@ OLD_START = (
     (
         "Free memory on device (139.29/139.8 GiB) on startup. Desired GPU memory utilization is (0.9, 125.82 GiB). "
         "Actual usage is 14.29 GiB for weight, 1.13 GiB for peak activation, 0.22 GiB for non-torch memory, and 0.89 "
-        "GiB for CUDAGraph memory. Replace gpu_memory_utilization config with `--kv-cache-memory=117192627712` (109.14 GiB)"
+        "GiB for CUDAGraph memory."
     ),
     "init engine (profile, create kv cache, warmup model) took 22.40 s (compilation: 12.61 s)",
 )
