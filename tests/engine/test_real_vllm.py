@@ -74,7 +74,7 @@ def the_engine_tells_of_itself(address):
     phases = {sample.labels["phase"] for sample in own_families(text)["batchedllm_engine:startup_seconds"].samples}
     assert phases >= {"preflight", "import", "engine", "initialize", "total"}
     assert series(text, "batchedllm_engine:gpu_exporter_up") == 0
-    assert [name for name in own_families(text) if name.startswith("DCGM_")] == [], "without a GPU nothing is told of one"
+    assert [name for name in own_families(text) if name.startswith("DCGM_")] == [], "there is no GPU to tell of"
 
 
 async def keep_busy(address, clients, request, until):

@@ -17,6 +17,10 @@ class GpusUnreadableError(Exception):
     """There is no GPU to read, or no way to."""
 
 
+_Reader = Callable[[Foreign, Foreign], Foreign]
+"""Asks NVML for something of the GPU with this handle."""
+
+
 @dataclass(slots=True)
 class _Device:
     identity: Identity
@@ -55,22 +59,21 @@ class Gpus:
         if device.is_instance:
             return Reading(device.identity, values)
         for definition, read in _READERS:
-            value = self._ask(lambda read=read: read(self.nvml, device.handle))  # type: ignore[misc]
+            value = self._ask(device, read)
             if value is not None:
                 values[definition.name] = value
         if device.last_xid is not None:
             values[definitions.XID.name] = device.last_xid
-        mask = self._ask(lambda: _clock_events(self.nvml, device.handle))
+        mask = self._ask(device, _clock_events)
         if mask is not None:
             values[definitions.CLOCK_EVENTS.name] = mask
         return Reading(device.identity, values, None if mask is None else int(mask))
 
     def _memory(self, device: _Device) -> dict[str, float]:
         """Return used and free memory; version 2 leaves out, as nvidia-smi does, what the driver keeps for itself."""
-        nvml = self.nvml
-        memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(device.handle, version=nvml.nvmlMemory_v2))
+        memory = self._ask(device, lambda nvml, one: nvml.nvmlDeviceGetMemoryInfo(one, version=nvml.nvmlMemory_v2))
         if memory is None:
-            memory = self._ask(lambda: nvml.nvmlDeviceGetMemoryInfo(device.handle))
+            memory = self._ask(device, lambda nvml, one: nvml.nvmlDeviceGetMemoryInfo(one))
         if memory is None:
             return {}
         return {
@@ -78,10 +81,10 @@ class Gpus:
             definitions.MEMORY_FREE.name: memory.free // _MIB,
         }
 
-    def _ask(self, question: Callable[[], Foreign]) -> Foreign:
+    def _ask(self, device: _Device, read: _Reader) -> Foreign:
         """Return the answer, or None where this GPU has none. Raise GpusUnreadableError where it should have one."""
         try:
-            return question()
+            return read(self.nvml, device.handle)
         except _no_answer(self.nvml):
             return None
         except self.nvml.NVMLError as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final, NoReturn
 
 from batchedllm_engine.inspect.redaction import redacted, secrets_of
-from batchedllm_engine.start.account import PREFLIGHT_SECONDS, process_age_seconds
+from batchedllm_engine.start.account import PREFLIGHT_SECONDS, process_begin_seconds
 from batchedllm_engine.start.checks import first_failure
 from batchedllm_engine.start.failures import PreflightError
 from batchedllm_engine.start.machine import Machine, look
@@ -52,7 +52,7 @@ def refuse(failure: PreflightError, environment: Mapping[str, str]) -> int:
 
 def become_vllm(arguments: list[str]) -> NoReturn:
     """Run `vllm serve` with these arguments in this very process, so that it gets the kubelet's signals."""
-    os.environ[PREFLIGHT_SECONDS] = f"{process_age_seconds():.3f}"
+    os.environ[PREFLIGHT_SECONDS] = f"{time.clock_gettime(time.CLOCK_BOOTTIME) - process_begin_seconds():.3f}"
     program = shutil.which("vllm")
     if program is None:
         _say("there is no program `vllm` here: this command belongs into an image with vLLM", "ERROR")

@@ -19,6 +19,8 @@ from batchedllm_engine.start.log_lines import Fact, facts_of
 
 FOLDER: Final = "BATCHEDLLM_ENGINE_START_FOLDER"
 """Environment variable: where the accounts lie. Set by the first process, inherited by the others."""
+BEGIN: Final = "BATCHEDLLM_ENGINE_START_BEGIN"
+"""Environment variable: when the first process began, in seconds since the machine did."""
 PREFLIGHT_SECONDS: Final = "BATCHEDLLM_ENGINE_PREFLIGHT_SECONDS"
 """Environment variable: how long the checks before vLLM took."""
 _CLOCK_TICKS: Final = os.sysconf("SC_CLK_TCK")
@@ -47,6 +49,7 @@ def keep_account() -> None:
         is_first = FOLDER not in os.environ
         if is_first:
             os.environ[FOLDER] = tempfile.mkdtemp(prefix="batchedllm-start-")
+            os.environ[BEGIN] = f"{process_begin_seconds():.3f}"
         file = Path(os.environ[FOLDER]) / f"{os.getpid()}.jsonl"
         if is_first:
             note(file, _first_facts())
@@ -55,8 +58,13 @@ def keep_account() -> None:
 
 def _first_facts() -> list[Fact]:
     preflight = float(os.environ.get(PREFLIGHT_SECONDS, "0"))
-    facts = [Fact("phase", "import", process_age_seconds() - preflight)]
+    facts = [Fact("phase", "import", seconds_since_begin() - preflight)]
     return [Fact("phase", "preflight", preflight), *facts] if preflight else facts
+
+
+def seconds_since_begin() -> float:
+    """Return how long ago the first of vLLM's processes began. With several API servers, that is none of them."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - float(os.environ[BEGIN])
 
 
 def note(file: Path, facts: list[Fact]) -> None:
@@ -72,8 +80,7 @@ def accounts(folder: Path) -> Iterator[Fact]:
             yield Fact(**json.loads(line))
 
 
-def process_age_seconds() -> float:
-    """Return how long ago this process began; becoming another program does not make it younger."""
+def process_begin_seconds() -> float:
+    """Return when this process began, in seconds since the machine did; becoming another program changes nothing."""
     fields = Path("/proc/self/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    begin = float(fields[_START_TIME_FIELD]) / _CLOCK_TICKS
-    return time.clock_gettime(time.CLOCK_BOOTTIME) - begin
+    return float(fields[_START_TIME_FIELD]) / _CLOCK_TICKS

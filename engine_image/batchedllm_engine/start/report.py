@@ -7,7 +7,7 @@ from pathlib import Path
 from prometheus_client import CollectorRegistry
 
 from batchedllm_engine import instruments
-from batchedllm_engine.start.account import FOLDER, accounts, process_age_seconds
+from batchedllm_engine.start.account import FOLDER, accounts, seconds_since_begin
 from batchedllm_engine.start.definitions import MEMORY_BYTES, PHASES, STARTUP_SECONDS, TERMS
 from batchedllm_engine.start.log_lines import Fact, merged
 
@@ -17,7 +17,7 @@ def report_start(registry: CollectorRegistry, log: logging.Logger) -> None:
     folder = os.environ.get(FOLDER)
     if folder is None:
         return
-    facts = with_sums(merged(accounts(Path(folder))), process_age_seconds())
+    facts = with_sums(merged(accounts(Path(folder))), seconds_since_begin())
     show(registry, facts)
     log.info("%s", summary(facts))
 

@@ -14,7 +14,7 @@ from prometheus_client import CollectorRegistry
 
 from batchedllm.core.memory.actual import actual_of_log
 from batchedllm_engine.start import account
-from batchedllm_engine.start.definitions import PHASES, START_METRICS, TERMS
+from batchedllm_engine.start.definitions import START_METRICS, TERMS
 from batchedllm_engine.start.log_lines import Fact, facts_of, merged
 from batchedllm_engine.start.report import report_start, summary, with_sums
 
@@ -101,6 +101,7 @@ def test_of_several_ranks_the_slowest_counts_and_the_smallest_cache():
 def vllm_log(monkeypatch, tmp_path):
     """vLLM's logger, with a first process that has begun to keep account."""
     monkeypatch.delenv(account.FOLDER, raising=False)
+    monkeypatch.delenv(account.BEGIN, raising=False)
     monkeypatch.setattr(account.tempfile, "mkdtemp", lambda prefix: str(tmp_path))
     log = logging.getLogger("vllm")
     before, level = list(log.handlers), log.level
@@ -108,6 +109,7 @@ def vllm_log(monkeypatch, tmp_path):
     yield log
     log.handlers, log.level = before, level
     os.environ.pop(account.FOLDER, None)
+    os.environ.pop(account.BEGIN, None)
 
 
 def test_a_start_becomes_metrics_and_a_line_of_log(vllm_log, monkeypatch, caplog):
@@ -185,6 +187,9 @@ def test_accounts_are_lines_of_json(tmp_path):
     assert json.loads((tmp_path / "1.jsonl").read_text()) == {"kind": "phase", "name": "compile", "value": 1.5}
 
 
-def test_a_process_knows_its_age():
-    assert 0 < account.process_age_seconds() < 86400
-    assert set(PHASES) >= {"preflight", "import", "engine", "total"}
+def test_the_start_is_timed_from_the_first_process(vllm_log, monkeypatch):
+    account.keep_account()
+    assert 0 < account.seconds_since_begin() < 86400
+    monkeypatch.setattr(account, "process_begin_seconds", lambda: 1e12)
+    account.keep_account()
+    assert account.seconds_since_begin() > 0, "another process's begin is not that of the start"
