@@ -54,10 +54,10 @@ class Pod:
             preemptions_total=float(statistics.num_preemptions),
             rejections_total=float(sum(statistics.admission_rejections.values())),
             finished_total=float(sum(statistics.request_success.values()) + statistics.aborted),
-            step_seconds_total=statistics.histograms["inter_token_latency_seconds"].total,
-            step_tokens_total=float(statistics.histograms["inter_token_latency_seconds"].count),
-            time_to_first_token=_reported(statistics.histograms["time_to_first_token_seconds"]),
-            time_per_output_token=_reported(statistics.histograms["request_time_per_output_token_seconds"]),
+            step_seconds_total=statistics.inter_token_seconds.total,
+            step_tokens_total=float(statistics.inter_token_seconds.count),
+            time_to_first_token=_reported(statistics.first_token_seconds),
+            time_per_output_token=_reported(statistics.time_per_output_token_seconds),
         )
 
 
