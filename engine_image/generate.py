@@ -32,8 +32,10 @@ occurred have no series.
   `histogram_quantile(0.95, sum by (batch_le, le) (rate(batchedllm_engine:step_seconds_bucket[5m])))`.
 - The curve of operating points, from the increases of the `decode_step` counters over any time, for each `batch_le`:
   batch = requests / steps, seconds a step = seconds / steps, tokens a second = tokens / seconds.
-- With several API servers, tokens and the curve need `--enable-logging-iteration-details` (with `--disable-log-stats`,
-  or each step is a line of log). Otherwise that flag only tells apart prompts that are read in part.
+- With several API servers (`--api-server-count`), tokens and the curve need `--enable-logging-iteration-details`; never
+  add `--disable-log-stats` to several, or the engine tells nothing at all.
+- With one API server, that flag only tells apart prompts that are read in part, and costs the engine a look at each
+  request of each step. Then `--disable-log-stats` keeps it from logging every step; the metrics stay.
 - With speculative decoding and that flag, decode tokens are those tried.
 - Queue and waits by priority class are the middleware's: vLLM's statistics name no request's priority.
 - vLLM's elastic expert parallelism drops plugins when it scales, and these metrics with them.

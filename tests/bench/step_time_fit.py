@@ -7,17 +7,28 @@ The engine itself lays out the steps of every measured run; the time of a run is
 which is no engine's time and is left out of the model). Least squares on relative errors. Needs numpy.
 """
 
+from typing import NamedTuple
+
 import numpy as np
 
 from batchedllm.sim import measurements as measured
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.engine_settings import EngineSettings
 from batchedllm.sim.events import EngineRequest
-from batchedllm.sim.step_times import H200_LOAD, StepTimes, StepWork
+from batchedllm.sim.step_times import H200_LOAD, StepTimes
 
 KNOTS = (1, 8, 16, 32, 64, 128, 256, 512, 2048, 8192, 16384)
 MEMORY_BANDWIDTH_RATIO = 4.8 / 3.35  # TB/s of the H200 and of the H100 SXM, from their data sheets
 SETTINGS = {"max_model_len": 8192, "num_gpu_blocks": 55712, "max_num_seqs": 1024}
+
+
+class Work(NamedTuple):
+    """What one engine step computes, as `StepTimes.seconds` takes it."""
+
+    tokens: int
+    sequences: int
+    context_tokens: int
+    attention_pairs: int
 
 
 class Recorder(StepTimes):
@@ -29,12 +40,12 @@ class Recorder(StepTimes):
         super().__init__("", ((1, 1.0), (2, 1.0)), 0.0, 0.0, 0.0)
         object.__setattr__(self, "works", [])
 
-    def seconds(self, work: StepWork) -> float:
-        self.works.append(work)
+    def seconds(self, tokens: int, sequences: int, context_tokens: int, attention_pairs: int) -> float:
+        self.works.append(Work(tokens, sequences, context_tokens, attention_pairs))
         return 1.0
 
 
-def steps_of(run: measured.MeasuredRun, max_num_batched_tokens: int) -> list[StepWork]:
+def steps_of(run: measured.MeasuredRun, max_num_batched_tokens: int) -> list[Work]:
     """Return what each engine step of a run works on."""
     recorder = Recorder()
     settings = EngineSettings(**SETTINGS, max_num_batched_tokens=max_num_batched_tokens)
@@ -60,8 +71,8 @@ def features(run: measured.MeasuredRun, max_num_batched_tokens: int) -> np.ndarr
         row[right - 1] += 1 - part
         row[right] += part
         row[-4] += work.sequences * 1e-6
-        row[-3] += work.decode_context_tokens * 1e-6
-        row[-2] += work.prefill_attention_pairs * 1e-6
+        row[-3] += work.context_tokens * 1e-6
+        row[-2] += work.attention_pairs * 1e-6
     row[-1] = 1
     return row
 

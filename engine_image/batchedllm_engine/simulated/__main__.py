@@ -8,6 +8,7 @@ import time
 
 from aiohttp import web
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES
 from batchedllm_engine.simulated.arguments import EngineOptions, parse
@@ -38,7 +39,7 @@ def _log(line: str) -> None:
 
 
 async def _serve(options: EngineOptions, start: EngineStart) -> None:
-    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu])
+    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu], batch_steps=BatchSteps())
     driver = EngineDriver(engine, time_scale=options.sim_time_scale, stalled=options.sim_failure == "stall")
     server = EngineServer(options, start, driver)
     runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5)

@@ -68,7 +68,9 @@ class EngineCollector(Collector):
             yield from self._counters()
             yield from self._histograms()
             yield self._cache_config()
-            yield from step_metrics(self.driver.engine, (ENGINE, self.options.served_name))
+            if self.driver.engine.batch_steps is not None:
+                labels = (ENGINE, self.options.served_name)
+                yield from step_metrics(self.driver.engine, self.driver.engine.batch_steps, labels)
             yield from start_metrics(self.options, self.start)
         yield single(gpus.UP, (), not self.options.sim_no_gpu_metrics)
         if not self.options.sim_no_gpu_metrics:

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.histograms import Histogram
 from batchedllm.sim.memory import GIB, GPU_MEMORY_GIB
@@ -22,10 +23,9 @@ def single(definition: MetricDefinition, labels: Labels, value: float) -> Metric
     return _numbers(definition, {tuple(labels): value})
 
 
-def step_metrics(engine: SimulatedEngine, labels: tuple[str, str]) -> Iterator[Metric]:
+def step_metrics(engine: SimulatedEngine, told: BatchSteps, labels: tuple[str, str]) -> Iterator[Metric]:
     """Yield what the steps were like; `labels` are those of the engine."""
-    told = engine.statistics.batch_steps
-    yield _histograms(steps.BATCH_SIZE, {labels: told.batch_size})
+    yield _histograms(steps.BATCH_SIZE, {labels: engine.statistics.histograms["batch_size"]})
     yield _histograms(
         steps.STEP_TOKEN_COUNT, {(*labels, "prefill"): told.prefill_tokens, (*labels, "decode"): told.decode_tokens}
     )

@@ -1,5 +1,6 @@
 """What engine steps are like at each batch size: the numbers behind the engine image's `batchedllm_engine:` metrics.
 
+Kept apart from the statistics, and counted only where somebody asks for them.
 Bucket bounds are those of the image's plugin (engine_image/batchedllm_engine/stat_logger/definitions.py).
 """
 
@@ -7,8 +8,8 @@ from bisect import bisect_left
 from dataclasses import dataclass, field
 
 from batchedllm.sim.histograms import Histogram
+from batchedllm.sim.statistics import BATCH_SIZE_BOUNDS
 
-BATCH_SIZE_BOUNDS = (1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024)
 STEP_BOUNDS_SECONDS = (
     *(0.001, 0.002, 0.003, 0.004, 0.005, 0.006, 0.008, 0.01, 0.012, 0.015, 0.02, 0.025, 0.03, 0.04, 0.05),
     *(0.065, 0.08, 0.1, 0.125, 0.15, 0.2, 0.3, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -29,9 +30,8 @@ class StepsOfBatch:
 
 @dataclass(slots=True)
 class BatchSteps:
-    """All steps since the engine started."""
+    """All steps since the engine started. How many had which batch size is among its statistics."""
 
-    batch_size: Histogram = field(default_factory=lambda: Histogram(BATCH_SIZE_BOUNDS))
     prefill_tokens: Histogram = field(default_factory=lambda: Histogram(STEP_TOKENS_BOUNDS))
     decode_tokens: Histogram = field(default_factory=lambda: Histogram(STEP_TOKENS_BOUNDS))
     by_batch: dict[int, StepsOfBatch] = field(default_factory=dict)
@@ -41,7 +41,6 @@ class BatchSteps:
         """Count steps in which each of the sequences got its next token, each step `growth_seconds` longer."""
         if not sequences:
             return
-        self.batch_size.observe(sequences, steps)
         self.decode_tokens.observe(sequences, steps)
         of_batch = self._of(sequences)
         of_batch.seconds.observe_growing(first_seconds, growth_seconds, steps, 1)
@@ -50,9 +49,13 @@ class BatchSteps:
         of_batch.decode_requests += sequences * steps
         of_batch.decode_tokens += sequences * steps
 
-    def record_mixed(self, seconds: float, sequences: int, prompt_tokens: int, decoded_tokens: int) -> None:
-        """Count a step that also read prompts. Only who decoded in it has seen how long it took."""
-        self.batch_size.observe(sequences)
+    def record_step(
+        self, seconds: float, sequences: int, prompt_tokens: int, decoded_tokens: int, *, has_prefill: bool
+    ) -> None:
+        """Count a step that may have read prompts too. Only who decoded in it has seen how long it took."""
+        if not has_prefill:
+            self.record_decoding(sequences, 1, seconds, 0.0)
+            return
         if prompt_tokens:
             self.prefill_tokens.observe(prompt_tokens)
         if decoded_tokens:

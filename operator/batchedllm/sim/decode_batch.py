@@ -5,7 +5,6 @@ step, at a residue fixed when it joins; counting members per residue tells how m
 """
 
 import heapq
-from collections.abc import Iterator
 
 from batchedllm.sim.sequences import Sequence
 
@@ -13,33 +12,34 @@ from batchedllm.sim.sequences import Sequence
 class DecodeBatch:
     """Members, their summed context and their next finish. Blocks are accounted for by the engine."""
 
+    __slots__ = (
+        *("_block_size", "_finishes", "_joins", "_members_by_residue", "_steps"),
+        *("context_tokens", "members"),
+    )
+
     def __init__(self, block_size: int) -> None:
         self._block_size = block_size
-        self._members: dict[Sequence, int] = {}
         self._members_by_residue = [0] * block_size
         self._finishes: list[tuple[int, int, Sequence]] = []
         self._joins = 0
         self._steps = 0
+        self.members = 0
         self.context_tokens = 0
 
     def __len__(self) -> int:
         """Return the number of members."""
-        return len(self._members)
+        return self.members
 
     def __contains__(self, sequence: Sequence) -> bool:
         """Return whether the request is a member."""
-        return sequence in self._members
-
-    def __iter__(self) -> Iterator[Sequence]:
-        """Iterate over the members in the order in which they joined."""
-        return iter(self._members)
+        return sequence.joined_at_step >= 0
 
     def join(self, sequence: Sequence) -> None:
         """Take in a request whose known tokens are all computed but the last one it generated."""
         sequence.joined_at_step = self._steps
-        residue = (sequence.computed_tokens - self._steps) % self._block_size
-        self._members[sequence] = residue
-        self._members_by_residue[residue] += 1
+        sequence.residue = (sequence.computed_tokens - self._steps) % self._block_size
+        self._members_by_residue[sequence.residue] += 1
+        self.members += 1
         self.context_tokens += sequence.computed_tokens
         self._joins += 1
         finish_step = self._steps + sequence.target_tokens - sequence.generated_tokens
@@ -47,8 +47,8 @@ class DecodeBatch:
 
     def leave(self, sequence: Sequence) -> None:
         """Let a member go, with its progress written to its record."""
-        residue = self._members.pop(sequence)
-        self._members_by_residue[residue] -= 1
+        self._members_by_residue[sequence.residue] -= 1
+        self.members -= 1
         progress = self._steps - sequence.joined_at_step
         sequence.computed_tokens += progress
         sequence.generated_tokens += progress
@@ -59,44 +59,45 @@ class DecodeBatch:
         """Return how many tokens of the answer a member has written."""
         return sequence.generated_tokens + self._steps - sequence.joined_at_step
 
-    def computed_tokens(self, sequence: Sequence) -> int:
-        """Return how many tokens of a member are in the KV cache."""
-        return sequence.computed_tokens + self._steps - sequence.joined_at_step
+    def new_blocks(self) -> int:
+        """Return how many KV blocks the next step takes."""
+        return self._members_by_residue[-self._steps % self._block_size]
 
-    def new_blocks(self, step: int = 0) -> int:
-        """Return how many KV blocks the step after the next `step` ones takes."""
-        return self._members_by_residue[-(self._steps + step) % self._block_size]
-
-    def steps_to_finish(self) -> int | None:
-        """Return after how many steps the next member finishes, None without members."""
+    def steps_to_finish(self) -> int:
+        """Return after how many steps the next member finishes, 0 without members."""
         while self._finishes:
             finish_step, _, sequence = self._finishes[0]
-            if sequence in self._members and finish_step == self._finish_step(sequence):
+            joined = sequence.joined_at_step
+            if joined >= 0 and finish_step == joined + sequence.target_tokens - sequence.generated_tokens:
                 return finish_step - self._steps
             heapq.heappop(self._finishes)
-        return None
-
-    def _finish_step(self, sequence: Sequence) -> int:
-        return sequence.joined_at_step + sequence.target_tokens - sequence.generated_tokens
+        return 0
 
     def steps_within(self, free_blocks: int, steps: int) -> tuple[int, int]:
         """Return how many of so many steps the free KV blocks allow, and how many blocks these take."""
-        cycles = min(steps, self._block_size * (free_blocks // len(self._members))) // self._block_size
-        done, taken = cycles * self._block_size, cycles * len(self._members)
-        while done < steps and taken + self.new_blocks(done) <= free_blocks:
-            taken += self.new_blocks(done)
+        size, by_residue = self._block_size, self._members_by_residue
+        cycles = min(steps, size * (free_blocks // self.members)) // size
+        done, taken = cycles * size, cycles * self.members
+        residue = -(self._steps + done) % size
+        while done < steps:
+            blocks = taken + by_residue[residue]
+            if blocks > free_blocks:
+                break
+            taken = blocks
             done += 1
+            residue = residue - 1 if residue else size - 1
         return done, taken
 
     def advance(self, steps: int) -> None:
         """Let every member write so many tokens; none may finish before the last of them."""
         self._steps += steps
-        self.context_tokens += steps * len(self._members)
+        self.context_tokens += steps * self.members
 
     def pop_finished(self) -> list[Sequence]:
         """Let those go that have written all they had to."""
-        finished = []
-        while self.steps_to_finish() == 0:
-            finished.append(heapq.heappop(self._finishes)[2])
-            self.leave(finished[-1])
+        finished: list[Sequence] = []
+        while self.members and self.steps_to_finish() == 0:
+            sequence = heapq.heappop(self._finishes)[2]
+            self.leave(sequence)
+            finished.append(sequence)
         return finished

@@ -1,13 +1,13 @@
 """What goes into the simulated engine and what comes out of it. Times are seconds on the caller's clock."""
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 FinishReason = Literal["stop", "length", "abort"]
 QueueLimit = Literal["max_num_queued_reqs", "max_num_queued_tokens"]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class EngineRequest:
     """One request as the engine sees it: how much it reads and how much it will write.
 
@@ -23,15 +23,16 @@ class EngineRequest:
 
     def __post_init__(self) -> None:
         """Raise ValueError for counts no engine can take."""
-        for name in ("prompt_tokens", "output_tokens"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name}={getattr(self, name)} of request {self.request_id}: expected at least 1")
-        if self.max_tokens is not None and self.max_tokens < 1:
-            raise ValueError(f"max_tokens={self.max_tokens} of request {self.request_id}: expected at least 1")
+        if self.prompt_tokens >= 1 and self.output_tokens >= 1 and (self.max_tokens is None or self.max_tokens >= 1):
+            return
+        counts = {"prompt_tokens": self.prompt_tokens, "output_tokens": self.output_tokens}
+        if self.max_tokens is not None:
+            counts["max_tokens"] = self.max_tokens
+        wrong = next(name for name, count in counts.items() if count < 1)
+        raise ValueError(f"{wrong}={counts[wrong]} of request {self.request_id}: expected at least 1")
 
 
-@dataclass(frozen=True, slots=True)
-class FirstToken:
+class FirstToken(NamedTuple):
     """The prompt has been read and the first token of the answer is out."""
 
     at: float
@@ -39,8 +40,7 @@ class FirstToken:
     time_to_first_token_seconds: float
 
 
-@dataclass(frozen=True, slots=True)
-class Finished:
+class Finished(NamedTuple):
     """A request has ended. The times after arrival are None where it was aborted before it got there."""
 
     at: float

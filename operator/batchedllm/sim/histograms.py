@@ -10,7 +10,7 @@ class Histogram:
     __slots__ = ("bounds", "count", "counts", "total")
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        self.bounds = tuple(bounds)
+        self.bounds: tuple[float, ...] = tuple(bounds)
         self.counts = [0] * (len(self.bounds) + 1)
         self.count = 0
         self.total = 0.0
@@ -24,11 +24,12 @@ class Histogram:
     def observe_growing(self, first: float, growth: float, steps: int, times: int) -> None:
         """Count `first`, `first + growth`, … (`steps` values, growth >= 0), each so many times."""
         last = first + growth * (steps - 1)
-        if bisect_left(self.bounds, first) != bisect_left(self.bounds, last):
+        bucket = bisect_left(self.bounds, first)
+        if bucket < len(self.bounds) and last > self.bounds[bucket]:
             for step in range(steps):
                 self.observe(first + growth * step, times)
             return
-        self.counts[bisect_left(self.bounds, first)] += steps * times
+        self.counts[bucket] += steps * times
         self.count += steps * times
         self.total += times * steps * (first + last) / 2
 

@@ -8,35 +8,11 @@ prefilling pairs each new token with every earlier one; and a part per request, 
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import pairwise
 from math import log2
 
 from batchedllm.sim.measurements import H100_BATCHES, H200_BATCHES, MeasuredRun
-
-
-@dataclass(frozen=True, slots=True)
-class StepWork:
-    """What one engine step computes.
-
-    `prefill_attention_pairs`: for each prefill chunk, the pairs of a new token with itself and every earlier token.
-    """
-
-    decode_sequences: int = 0
-    decode_context_tokens: int = 0
-    prefill_tokens: int = 0
-    prefill_attention_pairs: int = 0
-    prefill_sequences: int = 0
-
-    @property
-    def tokens(self) -> int:
-        """Tokens that pass through the model."""
-        return self.decode_sequences + self.prefill_tokens
-
-    @property
-    def sequences(self) -> int:
-        """Requests in the batch."""
-        return self.decode_sequences + self.prefill_sequences
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +24,27 @@ class StepTimes:
     seconds_per_sequence: float
     seconds_per_context_token: float
     seconds_per_attention_pair: float
+    _linear: dict[int, float] = field(default_factory=dict, init=False, repr=False, compare=False)
+    """What `linear_seconds` came to, by tokens."""
 
-    def seconds(self, work: StepWork) -> float:
-        """Return how long the step takes."""
+    def seconds(self, tokens: int, sequences: int, context_tokens: int, attention_pairs: int) -> float:
+        """Return how long a step takes over so many tokens, of so many requests.
+
+        `context_tokens` are those that its decoding requests read; `attention_pairs` are, for each prefill chunk, the
+        pairs of a new token with itself and every earlier token.
+        """
         return (
-            self.linear_seconds(work.tokens)
-            + self.seconds_per_context_token * work.decode_context_tokens
-            + self.seconds_per_attention_pair * work.prefill_attention_pairs
-            + self.seconds_per_sequence * work.sequences
+            self._known_linear_seconds(tokens)
+            + self.seconds_per_context_token * context_tokens
+            + self.seconds_per_attention_pair * attention_pairs
+            + self.seconds_per_sequence * sequences
         )
+
+    def _known_linear_seconds(self, tokens: int) -> float:
+        known = self._linear.get(tokens)
+        if known is None:
+            known = self._linear[tokens] = self.linear_seconds(tokens)
+        return known
 
     def linear_seconds(self, tokens: int) -> float:
         """Return the part that depends on the number of tokens only; beyond the knots it goes on as it was."""

@@ -9,6 +9,7 @@ import pytest
 from aiohttp.test_utils import TestClient, TestServer
 from prometheus_client.parser import text_string_to_metric_families
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.events import EngineRequest
 from batchedllm.sim.step_times import H200_LOAD, H200_STEP_TIMES
@@ -29,7 +30,7 @@ def served(conversation: Callable[[TestClient, EngineServer], Awaitable[None]], 
     async def run() -> None:
         options = parse(["org/model", "--max-model-len=1000", "--sim-time-scale=50", *arguments])
         start = plan_start(options)
-        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD)
+        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD, batch_steps=BatchSteps())
         stalled = options.sim_failure == "stall"
         server = EngineServer(options, start, EngineDriver(engine, time_scale=50, stalled=stalled))
         async with TestClient(TestServer(server.application())) as client:

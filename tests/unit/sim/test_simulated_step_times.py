@@ -13,7 +13,7 @@ from batchedllm.sim.measurements import (
     H200_SHAPES_8192,
     MeasuredRun,
 )
-from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES, StepWork
+from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES
 
 START_OF_AN_OFFLINE_RUN_SECONDS = 0.0062  # LLM.generate before its first step, found by the fit; no engine's time
 
@@ -54,8 +54,8 @@ def test_other_shapes_of_requests_are_within_five_percent(run, times, limit):
 
 
 def test_a_longer_context_makes_a_decode_step_longer_by_its_reading():
-    short = H200_STEP_TIMES.seconds(StepWork(decode_sequences=8, decode_context_tokens=1_000))
-    long = H200_STEP_TIMES.seconds(StepWork(decode_sequences=8, decode_context_tokens=101_000))
+    short = H200_STEP_TIMES.seconds(8, 8, 1_000, 0)
+    long = H200_STEP_TIMES.seconds(8, 8, 101_000, 0)
     assert long - short == pytest.approx(100_000 * H200_STEP_TIMES.seconds_per_context_token)
 
 

@@ -56,5 +56,5 @@ def test_the_simulator_imports_nothing_but_the_standard_library():
         if line.startswith(("import ", "from "))
     }
     assert imported <= {"batchedllm", "bisect", "collections", "dataclasses", "datetime"} | {
-        *("heapq", "itertools", "math", "typing")
+        *("functools", "heapq", "itertools", "math", "typing")
     }
