@@ -37,6 +37,7 @@ class Leadership:
     """The Lease as we last wrote it; None while we do not lead."""
     _sighting: election.Sighting | None = field(default=None, init=False)
     _renewed_at_seconds: float = field(default=float("-inf"), init=False)
+    _is_given_up: bool = field(default=False, init=False)
 
     def may_write(self) -> bool:
         """Tell whether the lease is surely ours at this moment. Asked before every write."""
@@ -50,15 +51,18 @@ class Leadership:
         log.info("leading: holds lease %s/%s", self.namespace, self.name)
 
     async def hold(self, cluster: Cluster) -> None:
-        """Renew for ever.
+        """Renew until the lease is given up.
 
         Raises LeaseLostError when another process has the lease, or none of the renewals succeeded in time.
         """
         while True:
             await asyncio.sleep(election.RETRY_SECONDS)
+            held = self._held
+            if held is None or self._is_given_up:
+                return
             try:
                 async with asyncio.timeout(self._left_seconds()):
-                    await self._renew(cluster)
+                    await self._renew(cluster, held)
             except (ApiError, TimeoutError) as error:
                 log.warning("the lease was not renewed: %s", str(error) or type(error).__name__)
             if election.must_stop(self._renewed_at_seconds, self.clock()):
@@ -68,7 +72,7 @@ class Leadership:
 
     async def release(self, cluster: Cluster) -> None:
         """Give the lease up, so that a standby takes over at once; a failure costs it the lease's duration."""
-        held, self._held = self._held, None
+        held, self._held, self._is_given_up = self._held, None, True
         if held is None:
             return
         try:
@@ -90,10 +94,8 @@ class Leadership:
             return False
         return True
 
-    async def _renew(self, cluster: Cluster) -> None:
+    async def _renew(self, cluster: Cluster, held: Manifest) -> None:
         """Write our renewal; after a conflict look who holds the lease."""
-        held = self._held
-        assert held is not None, "only a leader renews"  # noqa: S101 - a fault of this module
         try:
             await self._write(cluster, _renewal(held, self.identity))
         except (ConflictError, NotFoundError):
@@ -124,8 +126,10 @@ class Leadership:
         """Create or replace the Lease. The term counts from before the call: the answer may be slow."""
         sent_at = self.clock()
         is_there = "resourceVersion" in manifest["metadata"]
-        self._held = await (cluster.replace(manifest) if is_there else cluster.create(manifest))
-        self._renewed_at_seconds = sent_at
+        written = await (cluster.replace(manifest) if is_there else cluster.create(manifest))
+        if self._is_given_up:  # while the call was under way: whatever it wrote, nothing is ours any more
+            return
+        self._held, self._renewed_at_seconds = written, sent_at
 
     def _left_seconds(self) -> float:
         return max(0.1, self._renewed_at_seconds + election.RENEW_DEADLINE_SECONDS - self.clock())
