@@ -24,6 +24,7 @@ GPUS = Gpus(count=4, product="NVIDIA-H100-80GB-HBM3", memory_mebibytes=81559)
 
 pytestmark = [
     pytest.mark.cluster,
+    pytest.mark.alone,
     pytest.mark.timeout(300),
     pytest.mark.skipif(os.geteuid() != 0, reason="the embedded cluster needs root"),
     pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")) or kind_is_usable(), reason="another provider is in use"),

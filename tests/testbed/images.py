@@ -105,8 +105,9 @@ def load(
     """
     image = ensure_image(name)
     marker = directory / name
-    if not (marker.exists() and marker.read_text() == image.content and holds(image.reference)):
-        load_archive(image.archive, image.reference)
-        directory.mkdir(parents=True, exist_ok=True)
-        marker.write_text(image.content)
+    with exclusive(cache_directory() / "images" / f"{name}-loading.lock", f"loading the image {name}"):
+        if not (marker.exists() and marker.read_text() == image.content and holds(image.reference)):
+            load_archive(image.archive, image.reference)
+            directory.mkdir(parents=True, exist_ok=True)
+            marker.write_text(image.content)
     return image.reference
