@@ -54,7 +54,7 @@ test: lint ## everything CI runs; brings its own cluster (the first time some 25
 	@$(RUN) -m testbed up
 	@test -n "$${KUBECONFIG:-}" || $(RUN) -m testbed load-image operator engine-sim engine-cpu
 	@$(VENV)/bin/pytest $(ALL_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
-	@$(VENV)/bin/pytest tests/cluster -m alone -q --durations=5
+	@$(VENV)/bin/pytest tests/chart tests/cluster -m alone -q --durations=5
 
 test-faults: venv ## of these only: the operator killed, doubled, cut off and misled
 	@$(RUN) -m testbed up
