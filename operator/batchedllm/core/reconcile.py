@@ -14,7 +14,7 @@ from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import template_fingerprint
 from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
-from batchedllm.core.planning.afterwards import Logs, Replicas, afterwards
+from batchedllm.core.planning.afterwards import Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
 from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
@@ -103,7 +103,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     template = template_of(wishes)
     is_held = spec is not planned.spec
     replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
-    after = afterwards(planned, gathered.load, replicas_of_plan, Logs(gathered.log_tails, gathered.start_logs))
+    after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
     situation = Situation(
         spec=spec,
         observed=observed,

@@ -37,7 +37,8 @@ class Leadership:
     """The Lease as we last wrote it; None while we do not lead."""
     _sighting: election.Sighting | None = field(default=None, init=False)
     _renewed_at_seconds: float = field(default=float("-inf"), init=False)
-    _is_given_up: bool = field(default=False, init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """One call about the Lease at a time: a renewal must not take back what is being given up."""
 
     def may_write(self) -> bool:
         """Tell whether the lease is surely ours at this moment. Asked before every write."""
@@ -57,14 +58,10 @@ class Leadership:
         """
         while True:
             await asyncio.sleep(election.RETRY_SECONDS)
-            held = self._held
-            if held is None or self._is_given_up:
-                return
-            try:
-                async with asyncio.timeout(self._left_seconds()):
-                    await self._renew(cluster, held)
-            except (ApiError, TimeoutError) as error:
-                log.warning("the lease was not renewed: %s", str(error) or type(error).__name__)
+            async with self._turn:
+                if self._held is None:
+                    return
+                await self._try_to_renew(cluster, self._held)
             if election.must_stop(self._renewed_at_seconds, self.clock()):
                 self._held = None
                 seconds = election.RENEW_DEADLINE_SECONDS
@@ -72,14 +69,15 @@ class Leadership:
 
     async def release(self, cluster: Cluster) -> None:
         """Give the lease up, so that a standby takes over at once; a failure costs it the lease's duration."""
-        held, self._held, self._is_given_up = self._held, None, True
-        if held is None:
-            return
-        try:
-            await cluster.replace(election.released(held, datetime.now(UTC)))
-            log.info("released lease %s/%s", self.namespace, self.name)
-        except ApiError as error:
-            log.warning("the lease was not released, a standby takes over when it expires: %s", error)
+        async with self._turn:
+            held, self._held = self._held, None
+            if held is None:
+                return
+            try:
+                await cluster.replace(election.released(held, datetime.now(UTC)))
+                log.info("released lease %s/%s", self.namespace, self.name)
+            except ApiError as error:
+                log.warning("the lease was not released, a standby takes over when it expires: %s", error)
 
     async def _try_to_acquire(self, cluster: Cluster) -> bool:
         try:
@@ -93,6 +91,13 @@ class Leadership:
             await asyncio.sleep(election.RETRY_SECONDS)
             return False
         return True
+
+    async def _try_to_renew(self, cluster: Cluster, held: Manifest) -> None:
+        try:
+            async with asyncio.timeout(self._left_seconds()):
+                await self._renew(cluster, held)
+        except (ApiError, TimeoutError) as error:
+            log.warning("the lease was not renewed: %s", str(error) or type(error).__name__)
 
     async def _renew(self, cluster: Cluster, held: Manifest) -> None:
         """Write our renewal; after a conflict look who holds the lease."""
@@ -126,10 +131,8 @@ class Leadership:
         """Create or replace the Lease. The term counts from before the call: the answer may be slow."""
         sent_at = self.clock()
         is_there = "resourceVersion" in manifest["metadata"]
-        written = await (cluster.replace(manifest) if is_there else cluster.create(manifest))
-        if self._is_given_up:  # while the call was under way: whatever it wrote, nothing is ours any more
-            return
-        self._held, self._renewed_at_seconds = written, sent_at
+        self._held = await (cluster.replace(manifest) if is_there else cluster.create(manifest))
+        self._renewed_at_seconds = sent_at
 
     def _left_seconds(self) -> float:
         return max(0.1, self._renewed_at_seconds + election.RENEW_DEADLINE_SECONDS - self.clock())
