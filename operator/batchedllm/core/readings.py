@@ -8,6 +8,21 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
+class LatencyHistogram:
+    """How many values fell into each bucket since the engine's start."""
+
+    bounds_seconds: tuple[float, ...]
+    """Upper bounds, ascending; a bucket holds what is above the bound before and up to its own."""
+    counts: tuple[float, ...]
+    """By bucket, not accumulated; one more than bounds: the last is for what is above all of them."""
+
+    @property
+    def total(self) -> float:
+        """Values in all."""
+        return sum(self.counts)
+
+
+@dataclass(frozen=True, slots=True)
 class PodReading:
     """The values of one scrape of one pod."""
 
@@ -27,6 +42,17 @@ class PodReading:
     """Counter since the engine's start."""
     preemptions_total: float | None = None
     rejections_total: float | None = None
+    """Requests that the engine refused because of its queue limits."""
+    finished_total: float | None = None
+    """Requests that ended, however they did."""
+    step_seconds_total: float | None = None
+    """Sum of the times between two tokens of a request, over all of them."""
+    step_tokens_total: float | None = None
+    """How many times between two tokens are in `step_seconds_total`."""
+    time_to_first_token: LatencyHistogram | None = None
+    """One value a request, counted at its first token."""
+    time_per_output_token: LatencyHistogram | None = None
+    """Mean time between the tokens of a request; one value a request, counted at its end."""
     missing: tuple[str, ...] = ()
     """Metrics of the contract that the pod does not report under any known name."""
     cache_labels: tuple[tuple[str, str], ...] = ()

@@ -55,7 +55,6 @@ class FinishedRequest(NamedTuple):
 
     def observed(self) -> dict[str, float]:
         """Return what it adds to vLLM's histograms of finished requests."""
-        intervals = self.generated_tokens - 1
         values: dict[str, float] = {
             "request_prompt_tokens": self.prompt_tokens,
             "request_generation_tokens": self.generated_tokens,
@@ -67,7 +66,6 @@ class FinishedRequest(NamedTuple):
             "request_prefill_time_seconds": self.prefill_seconds,
             "request_decode_time_seconds": self.decode_seconds,
             "request_inference_time_seconds": self.prefill_seconds + self.decode_seconds,
-            "request_time_per_output_token_seconds": self.decode_seconds / intervals if intervals else 0.0,
         }
         return values if self.max_tokens is None else values | {"request_params_max_tokens": self.max_tokens}
 
@@ -75,7 +73,7 @@ class FinishedRequest(NamedTuple):
 class EngineStatistics:
     """Counters and histograms since the engine started; gauges are asked of the engine itself.
 
-    Three histograms are always up to date; the others are when `histograms` is asked for. A simulated fleet never
+    Four histograms are always up to date; the others are when `histograms` is asked for. A simulated fleet never
     asks, and counting for it what nobody reads would take a third of its time.
     """
 
@@ -83,6 +81,7 @@ class EngineStatistics:
         *("_batch_sizes", "_finished", "_iteration_tokens", "_others", "aborted", "admission_rejections"),
         *("busy_seconds", "first_token_seconds", "generation_tokens", "inter_token_seconds", "num_preemptions"),
         *("prefix_cache_queries", "prompt_tokens", "queue_seconds", "request_success", "steps"),
+        "time_per_output_token_seconds",
     )
 
     def __init__(self, max_model_len: int) -> None:
@@ -98,6 +97,7 @@ class EngineStatistics:
         self.first_token_seconds = Histogram(TIME_TO_FIRST_TOKEN_BOUNDS_SECONDS)
         self.inter_token_seconds = Histogram(INTER_TOKEN_LATENCY_BOUNDS_SECONDS)
         self.queue_seconds = Histogram(REQUEST_LATENCY_BOUNDS_SECONDS)
+        self.time_per_output_token_seconds = Histogram(INTER_TOKEN_LATENCY_BOUNDS_SECONDS)
         self._others = _other_histograms(max_model_len)
         self._batch_sizes: dict[int, int] = {}
         self._iteration_tokens: dict[int, int] = {}
@@ -111,6 +111,7 @@ class EngineStatistics:
             "time_to_first_token_seconds": self.first_token_seconds,
             "inter_token_latency_seconds": self.inter_token_seconds,
             "request_queue_time_seconds": self.queue_seconds,
+            "request_time_per_output_token_seconds": self.time_per_output_token_seconds,
         }
 
     def _catch_up(self) -> None:
@@ -148,6 +149,8 @@ class EngineStatistics:
         """Count a request that ended by itself. Like vLLM, an aborted one is not counted here."""
         self.request_success[reason] += 1
         self.queue_seconds.observe(finished.queue_seconds)
+        intervals = finished.generated_tokens - 1
+        self.time_per_output_token_seconds.observe(finished.decode_seconds / intervals if intervals > 0 else 0.0)
         self._finished.append(finished)
         if len(self._finished) >= _MOST_WAITING:
             self._catch_up()
@@ -163,7 +166,6 @@ def _other_histograms(max_model_len: int) -> dict[str, Histogram]:
         "request_max_num_generation_tokens": Histogram(tokens),
         "request_params_n": Histogram(REQUEST_PARAMS_N_BOUNDS),
         "request_params_max_tokens": Histogram(tokens),
-        "request_time_per_output_token_seconds": Histogram(INTER_TOKEN_LATENCY_BOUNDS_SECONDS),
         "e2e_request_latency_seconds": Histogram(REQUEST_LATENCY_BOUNDS_SECONDS),
         "request_inference_time_seconds": Histogram(REQUEST_LATENCY_BOUNDS_SECONDS),
         "request_prefill_time_seconds": Histogram(REQUEST_LATENCY_BOUNDS_SECONDS),

@@ -8,13 +8,18 @@ from collections.abc import Iterator
 from math import inf
 from typing import Final
 
-from batchedllm.core.readings import PodReading
+from batchedllm.core.readings import LatencyHistogram, PodReading
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.events import EngineRequest, Finished, QueueLimitReached
 from batchedllm.sim.fleet.settings import FleetSettings
+from batchedllm.sim.histograms import Histogram
 from batchedllm.sim.randomness import Randomness
 
 _FULL: Final = 100.0
+
+
+def _reported(histogram: Histogram) -> LatencyHistogram:
+    return LatencyHistogram(histogram.bounds, tuple(histogram.counts))
 
 
 class Pod:
@@ -48,6 +53,11 @@ class Pod:
             generation_tokens_total=float(statistics.generation_tokens),
             preemptions_total=float(statistics.num_preemptions),
             rejections_total=float(sum(statistics.admission_rejections.values())),
+            finished_total=float(sum(statistics.request_success.values()) + statistics.aborted),
+            step_seconds_total=statistics.inter_token_seconds.total,
+            step_tokens_total=float(statistics.inter_token_seconds.count),
+            time_to_first_token=_reported(statistics.first_token_seconds),
+            time_per_output_token=_reported(statistics.time_per_output_token_seconds),
         )
 
 
