@@ -54,13 +54,13 @@ class _Simulation:
         self._route(replicas.ready(before), now)
         for answer in replicas.advance(now, max(0.0, min(now, self._end) - before)):
             score.finished(answer)
-        readings = replicas.scrape(now)
-        ready = tuple(pod.name for pod in replicas.ready(now))
-        seen = Seen(now, replicas.wanted, ready, readings, self._arrived)
-        self._ask(seen)
+        scraped, ready = replicas.scrape(now), replicas.ready(now)
+        if now >= self._ask_at:
+            readings = tuple(pod.reading(now) for pod in scraped)
+            self._ask(Seen(now, replicas.wanted, tuple(pod.name for pod in ready), readings, self._arrived))
         missed = (score.answered - answered) - (score.within - within)
-        gpu = seen.total("gpu_utilization_percent") / max(1, len(readings))
-        queued = seen.total("queue_depth")
+        gpu = sum(pod.gpu_percent for pod in scraped) / max(1, len(scraped))
+        queued = float(sum(pod.engine.waiting for pod in scraped))
         score.samples.append(Sample(now, self._next - first, missed, queued, replicas.wanted, len(ready), gpu))
         score.most_replicas = max(score.most_replicas, replicas.wanted)
 
@@ -77,8 +77,6 @@ class _Simulation:
         self._arrived = Arrived(index, prompts, outputs)
 
     def _ask(self, seen: Seen) -> None:
-        if seen.now_seconds < self._ask_at:
-            return
         self._ask_at = seen.now_seconds + self._autoscaler.interval_seconds
         wanted = self._settings.bounded(self._autoscaler.want(seen))
         if seen.now_seconds < self._settings.hold_seconds or wanted == seen.wanted:

@@ -21,7 +21,7 @@ WVA_UP: Final = 0.85
 WVA_DOWN: Final = 0.70
 
 
-def wva_saturation(ready: list[PodReading]) -> int:
+def wva_saturation(ready: list[PodReading], kv_spare: float = WVA_KV_SPARE) -> int:
     """Return by how many replicas to change: +1 where spare KV or queue is short, -1 where it would stay enough."""
     free = [
         (reading.kv_cache_usage_fraction or 0.0, reading.queue_depth or 0.0)
@@ -32,25 +32,25 @@ def wva_saturation(ready: list[PodReading]) -> int:
         return 1
     count = len(free)
     kv, queue = sum(one for one, _ in free) / count, sum(one for _, one in free) / count
-    if WVA_KV_LIMIT - kv < WVA_KV_SPARE or WVA_QUEUE_LIMIT - queue < WVA_QUEUE_SPARE:
+    if WVA_KV_LIMIT - kv < kv_spare or WVA_QUEUE_LIMIT - queue < WVA_QUEUE_SPARE:
         return 1
     grown = count / (count - 1) if count > 1 else 0.0
-    enough = WVA_KV_LIMIT - kv * grown >= WVA_KV_SPARE and WVA_QUEUE_LIMIT - queue * grown >= WVA_QUEUE_SPARE
+    enough = WVA_KV_LIMIT - kv * grown >= kv_spare and WVA_QUEUE_LIMIT - queue * grown >= WVA_QUEUE_SPARE
     return -1 if count > 1 and enough else 0
 
 
-def wva_v1() -> Peer[None]:
+def wva_v1(kv_spare: float = WVA_KV_SPARE) -> Peer[None]:
     """Return V1: one replica at a time, none while one is starting. Its look back of a minute is left out."""
 
     def step(_memory: None, seen: Seen) -> tuple[int, None]:
         if len(seen.ready_pods) != seen.wanted:
             return seen.wanted, None
-        return seen.wanted + wva_saturation(list(seen.readings)), None
+        return seen.wanted + wva_saturation(list(seen.readings), kv_spare), None
 
     return Peer(WVA_TICK_SECONDS, None, step)
 
 
-def wva_v2(profile: Profile, prompt_tokens: float, output_tokens: float) -> Peer[None]:
+def wva_v2(profile: Profile, prompt_tokens: float, output_tokens: float, up: float = WVA_UP) -> Peer[None]:
     """Return V2 with its analytical capacity: min(0.8 of the KV cache, what the batch holds in tokens)."""
     batch = min(
         profile.max_num_batched_tokens * output_tokens / (prompt_tokens + output_tokens), float(profile.max_num_seqs)
@@ -60,17 +60,20 @@ def wva_v2(profile: Profile, prompt_tokens: float, output_tokens: float) -> Peer
     def step(_memory: None, seen: Seen) -> tuple[int, None]:
         held = seen.total("kv_cache_usage_fraction") * profile.kv_cache_tokens
         demand = held + seen.total("queue_depth") * prompt_tokens
-        return wva_tokens(seen.wanted, len(seen.ready_pods), demand, capacity), None
+        return wva_tokens(seen.wanted, len(seen.ready_pods), demand, capacity, up), None
 
     return Peer(WVA_TICK_SECONDS, None, step)
 
 
-def wva_tokens(wanted: int, ready: int, demand: float, capacity: float) -> int:
-    """Return what V2 asks for: demand at 85 % of ready and pending supply, removal at 70 % of the ready one."""
-    required = demand / WVA_UP - wanted * capacity
+def wva_tokens(wanted: int, ready: int, demand: float, capacity: float, up: float = WVA_UP) -> int:
+    """Return what V2 asks for: demand at 85 % of ready and pending supply, removal at 70 % of the ready one.
+
+    Where the threshold for more is another one, that for removal stays in proportion.
+    """
+    required = demand / up - wanted * capacity
     if required > 0:
         return wanted + ceil(required / capacity - _ROUNDING)
-    spare = ready * capacity - demand / WVA_DOWN
+    spare = ready * capacity - demand / (WVA_DOWN * up / WVA_UP)
     return wanted - max(0, floor(spare / capacity + _ROUNDING))
 
 
@@ -82,18 +85,19 @@ DYNAMO_LOAD_UP: Final = 1.0
 DYNAMO_LOAD_DOWN: Final = 0.6
 
 
-def dynamo_throughput(profile: Profile) -> Peer[Arrived]:
+def dynamo_throughput(profile: Profile, utilization: float = 1.0) -> Peer[Arrived]:
     """Return the throughput mode with a constant predictor: the last interval's tokens over a replica's best rate."""
 
     def step(before: Arrived, seen: Seen) -> tuple[int, Arrived]:
         now = seen.arrived
         tokens = now.prompt_tokens + now.output_tokens - before.prompt_tokens - before.output_tokens
-        return ceil(tokens / DYNAMO_THROUGHPUT_SECONDS / profile.tokens_per_second - _ROUNDING), now
+        rate = tokens / DYNAMO_THROUGHPUT_SECONDS
+        return ceil(rate / (utilization * profile.tokens_per_second) - _ROUNDING), now
 
     return Peer(DYNAMO_THROUGHPUT_SECONDS, Arrived(), step)
 
 
-def dynamo_load(profile: Profile, prompt_tokens: float) -> Peer[None]:
+def dynamo_load(profile: Profile, prompt_tokens: float, up: float = DYNAMO_LOAD_UP) -> Peer[None]:
     """Return the load mode, easy thresholds: scheduled and queued tokens against the KV cache, one replica a time."""
 
     def step(_memory: None, seen: Seen) -> tuple[int, None]:
@@ -104,17 +108,20 @@ def dynamo_load(profile: Profile, prompt_tokens: float) -> Peer[None]:
             + (reading.queue_depth or 0.0) * prompt_tokens / profile.kv_cache_tokens
             for reading in seen.readings
         ]
-        return seen.wanted + dynamo_easy(loads), None
+        return seen.wanted + dynamo_easy(loads, up), None
 
     return Peer(DYNAMO_LOAD_SECONDS, None, step)
 
 
-def dynamo_easy(loads: list[float]) -> int:
-    """Return +1 if all engines are above 1.0 of their cache, -1 if all stay below 0.6 on one replica less."""
-    if min(loads) > DYNAMO_LOAD_UP:
+def dynamo_easy(loads: list[float], up: float = DYNAMO_LOAD_UP) -> int:
+    """Return +1 if all engines are above 1.0 of their cache, -1 if all stay below 0.6 on one replica less.
+
+    Where the threshold for more is another one, that for removal stays in proportion.
+    """
+    if min(loads) > up:
         return 1
     grown = len(loads) / (len(loads) - 1) if len(loads) > 1 else 0.0
-    return -1 if grown and max(loads) * grown < DYNAMO_LOAD_DOWN else 0
+    return -1 if grown and max(loads) * grown < DYNAMO_LOAD_DOWN * up / DYNAMO_LOAD_UP else 0
 
 
 # -- Token rate against a given capacity
