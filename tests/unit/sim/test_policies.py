@@ -6,7 +6,8 @@ from batchedllm.core.readings import PodReading
 from batchedllm.sim.fleet.autoscaler import Arrived, Seen
 from batchedllm.sim.policies import concurrency, horizontal, inference
 from batchedllm.sim.policies.peer import PeerAutoscaler, Profile, mean_since, remembered
-from batchedllm.sim.policies.registry import NAMES, Case, is_known, policy
+from batchedllm.sim.policies.reachable import Reactive, reachable
+from batchedllm.sim.policies.registry import NAMES, Case, is_known, knob_of, policy
 
 PROFILE = Profile(10_000, 100, 256, 500_000)
 CASE = Case(PROFILE, 1000, 200, 34_000)
@@ -165,6 +166,24 @@ def test_token_rate():
     assert _wants(peer, *seen)[-1] == 3
     idle = [_seen(60 + 10.0 * tick, 3, arrived=100) for tick in range(100)]
     assert _wants(peer, *seen, *idle)[-1] == 0
+
+
+def test_what_could_be_reached_is_a_token_rate_with_a_floor():
+    busy = [_seen(2.0 * tick, 1, arrived=round(5 / 3 * 2 * tick)) for tick in range(1, 30)]
+    for floor, expected in ((0, 3), (5, 5)):
+        scaler = reachable(Profile(1000, 100, 256, 500_000), Reactive(0.7, 60.0, floor))
+        assert [scaler.want(one) for one in busy][-1] == expected
+        assert scaler.want(_seen(1000, 3, arrived=97)) == floor
+
+
+def test_a_knob_is_turned():
+    for name in NAMES:
+        knob = knob_of(name)
+        assert knob.default in knob.grid
+        assert list(knob.grid) == sorted(set(knob.grid))
+    queued = _seen(15, 3, queue_depth=20.0)
+    assert policy("keda-waiting", CASE).want(queued) == 7
+    assert policy("keda-waiting", CASE, 20).want(queued) == 3
 
 
 def test_samples():

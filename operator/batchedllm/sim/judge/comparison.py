@@ -58,7 +58,7 @@ def compared(
         hint = best.efficiency
         case = case_of(trace, settings, capacity)
         for name, contestant in contestants.items():
-            score = _run(trace, contestant, case, seed)
+            score = run_one(trace, contestant, case, seed)
             yield Ran(name, seed, trace, score, best, figures(score, best.score.replica_hours))
 
 
@@ -78,7 +78,8 @@ def start_of(trace: Trace, settings: FleetSettings, tokens_per_second: float) ->
     return settings.bounded(ceil(rate / (START_UTILIZATION * tokens_per_second)))
 
 
-def _run(trace: Trace, contestant: Contestant, case: Case, seed: int) -> Score:
+def run_one(trace: Trace, contestant: Contestant, case: Case, seed: int) -> Score:
+    """Run one contestant from the start that is right for it: a fixed fleet is there from the beginning."""
     autoscaler, settings = contestant.make(case), contestant.settings
     if isinstance(autoscaler, Fixed):
         start = settings.bounded(autoscaler.replicas)

@@ -140,7 +140,7 @@ class RateMemory:
     wishes: Samples = ()
 
 
-def token_rate(profile: Profile, utilization: float) -> Peer[RateMemory]:
+def token_rate(profile: Profile, utilization: float, hold_seconds: float = RATE_HOLD_SECONDS) -> Peer[RateMemory]:
     """Return `ceil((rate + excess queue / drain time) / (capacity * utilization))`, held for 300 s.
 
     The rate is the highest over 30, 120 and 600 s. Nobody's product: what is best with a capacity that is given.
@@ -155,7 +155,7 @@ def token_rate(profile: Profile, utilization: float) -> Peer[RateMemory]:
         excess = max(0.0, queued - RATE_QUEUE_SECONDS * capacity * max(1, len(seen.ready_pods)))
         rate = max(_rate(arrived, now, window) for window in RATE_WINDOWS_SECONDS)
         wish = ceil((rate + excess / RATE_DRAIN_SECONDS) / (capacity * utilization) - _ROUNDING)
-        wishes = remembered(memory.wishes, now, wish, RATE_HOLD_SECONDS)
+        wishes = remembered(memory.wishes, now, wish, hold_seconds)
         return max(int(value) for _, value in wishes), RateMemory(arrived, wishes)
 
     return Peer(2.0, RateMemory(), step)

@@ -1,0 +1,74 @@
+"""One run of the judge: a policy in a world."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from batchedllm.api.scaling import Scaling
+from batchedllm.core.scaling.types import Fleet, ScalingState
+from batchedllm.sim.fleet.autoscaler import Autoscaler
+from batchedllm.sim.fleet.capacity import Capacity, capacity_of
+from batchedllm.sim.fleet.clairvoyant import clairvoyant
+from batchedllm.sim.fleet.own_policy import OwnPolicy
+from batchedllm.sim.judge.comparison import Contestant, run_one
+from batchedllm.sim.judge.figures import figures
+from batchedllm.sim.policies.reachable import Reactive, reachable
+from batchedllm.sim.policies.registry import Case, case_of, policy
+from bench.scaling.cases import World, traffic
+
+OWN = "batchedllm"
+
+VARIANTS: dict[str, Callable[[World], OwnPolicy]] = {}
+"""Ours with something taken away or broken, by what is put behind its name."""
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A policy in a world. `policy` is ours, one of the registry's, `static:N`, or of `capacity`, `clairvoyant`.
+
+    `knob` is the policy's default where it is None. `reactive` is for the policy `reachable` alone.
+    """
+
+    world: World
+    policy: str
+    knob: float | None = None
+    reactive: Reactive | None = None
+
+    @property
+    def name(self) -> str:
+        """All of it, in one line."""
+        fields = " ".join(f"{name}={value}" for name, value in asdict(self.world).items())
+        reactive = "" if self.reactive is None else f" {asdict(self.reactive)}"
+        return f"{fields} policy={self.policy} knob={self.knob}{reactive}"
+
+
+def own(world: World) -> OwnPolicy:
+    """Return the operator's policy with the defaults of the resource, but for maxReplicas."""
+    scaling = Scaling(min_replicas=1, max_replicas=world.settings.max_replicas)
+    return OwnPolicy(ScalingState(scaling, Fleet(0, 0, 0), None), world.scrape_seconds)
+
+
+def _autoscaler(task: Task, case: Case) -> Autoscaler:
+    if task.policy == OWN:
+        return own(task.world)
+    if task.policy.startswith(OWN):
+        return VARIANTS[task.policy.removeprefix(OWN)](task.world)
+    if task.reactive is not None:
+        return reachable(case.profile, task.reactive)
+    return policy(task.policy, case, task.knob)
+
+
+def perform(task: Task, folder: Path, capacity: Capacity | None) -> dict[str, Any]:
+    """Make the run and return its figures; everything but the capacity itself needs the capacity."""
+    world = task.world
+    trace, settings = traffic(folder, world), world.settings
+    if capacity is None:
+        return asdict(capacity_of(trace, settings, world.seed))
+    if task.policy == "clairvoyant":
+        best = clairvoyant(trace, settings, capacity, world.seed)
+        return figures(best.score, best.score.replica_hours) | {"requests": len(trace.requests)}
+    case = case_of(trace, settings, capacity)
+    floor = 0 if task.reactive is None else task.reactive.floor
+    contestant = Contestant(lambda given: _autoscaler(task, given), replace(settings, min_replicas=max(1, floor)))
+    return figures(run_one(trace, contestant, case, world.seed), 0.0)
