@@ -1,6 +1,6 @@
 """The judge's traffic and fleets."""
 
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Literal
@@ -47,6 +47,11 @@ class World:
     seed: int = 1
     scrape_seconds: float = 2.0
     scrape_loss: float = 0.0
+
+    @property
+    def name(self) -> str:
+        """All of it, in one line."""
+        return " ".join(f"{name}={value}" for name, value in asdict(self).items())
 
     @property
     def settings(self) -> FleetSettings:

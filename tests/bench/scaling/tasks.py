@@ -38,9 +38,8 @@ class Task:
     @property
     def name(self) -> str:
         """All of it, in one line."""
-        fields = " ".join(f"{name}={value}" for name, value in asdict(self.world).items())
         reactive = "" if self.reactive is None else f" {asdict(self.reactive)}"
-        return f"{fields} policy={self.policy} knob={self.knob}{reactive}"
+        return f"{self.world.name} policy={self.policy} knob={self.knob}{reactive}"
 
 
 def own(world: World) -> OwnPolicy:
@@ -66,7 +65,7 @@ def perform(task: Task, folder: Path, capacity: Capacity | None) -> dict[str, An
     if capacity is None:
         return asdict(capacity_of(trace, settings, world.seed))
     if task.policy == "clairvoyant":
-        best = clairvoyant(trace, settings, capacity, world.seed)
+        best = clairvoyant(trace, settings, world.seed)
         return figures(best.score, best.score.replica_hours) | {"requests": len(trace.requests)}
     case = case_of(trace, settings, capacity)
     floor = 0 if task.reactive is None else task.reactive.floor

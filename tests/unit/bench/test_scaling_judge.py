@@ -91,6 +91,15 @@ def test_costs_are_told_as_shares_of_the_clairvoyants(results):
     assert (told.attainment, told.lowest, told.cost, told.both) == ("0.915", "0.910", "1.50", "0.915 / 1.50")
 
 
+def test_no_policy_that_serves_enough_costs_less_than_the_clairvoyant(results):
+    results.add(Task(CELL, "keda-waiting", 5), _figures(0.99, 1.5))
+    results.add(Task(CELL, "keda-waiting", 1), _figures(0.98, 1.0))
+    assert results.cheapest_hours(CELL) is None
+    results.add(Task(CELL, "clairvoyant"), _figures(0.99, 2.0))
+    assert results.cheapest_hours(CELL) == 1.5
+    assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.00"
+
+
 def test_tables_of_nothing_are_dashes(results):
     text = "\n".join(sections(SCOPE, results))
     assert "| code x8 | 120 | - | - | - | - | - | - | - | - | - |" in text
