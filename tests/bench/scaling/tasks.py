@@ -1,9 +1,9 @@
 """One run of the judge: a policy in a world."""
 
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.scaling.types import Fleet, ScalingState
@@ -19,8 +19,11 @@ from bench.scaling.cases import World, traffic
 
 OWN = "batchedllm"
 
-VARIANTS: dict[str, Callable[[World], OwnPolicy]] = {}
-"""Ours with something taken away or broken, by what is put behind its name."""
+VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
+    "-without-queueDepth": {"signals": {"queueDepth": {"perReplica": 100_000}}},
+    "-without-gpuUtilization": {"signals": {"gpuUtilization": {"role": "off"}}},
+}
+"""Ours with something taken away or broken, by what is put behind its name: other fields of `spec.scaling`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,17 +45,16 @@ class Task:
         return f"{self.world.name} policy={self.policy} knob={self.knob}{reactive}"
 
 
-def own(world: World) -> OwnPolicy:
-    """Return the operator's policy with the defaults of the resource, but for maxReplicas."""
-    scaling = Scaling(min_replicas=1, max_replicas=world.settings.max_replicas)
+def own(world: World, variant: str = "") -> OwnPolicy:
+    """Return the operator's policy with the resource's defaults, but for maxReplicas and what a variant changes."""
+    bounds = {"minReplicas": 1, "maxReplicas": world.settings.max_replicas}
+    scaling = Scaling.model_validate(bounds | dict(VARIANTS[variant] if variant else {}))
     return OwnPolicy(ScalingState(scaling, Fleet(0, 0, 0), None), world.scrape_seconds)
 
 
 def _autoscaler(task: Task, case: Case) -> Autoscaler:
-    if task.policy == OWN:
-        return own(task.world)
     if task.policy.startswith(OWN):
-        return VARIANTS[task.policy.removeprefix(OWN)](task.world)
+        return own(task.world, task.policy.removeprefix(OWN))
     if task.reactive is not None:
         return reachable(case.profile, task.reactive)
     return policy(task.policy, case, task.knob)

@@ -4,12 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from batchedllm.sim.fleet.autoscaler import Seen
 from batchedllm.sim.policies.registry import knob_of
 from bench.scaling import plan
 from bench.scaling.cases import World
 from bench.scaling.report import Told, sections, table
 from bench.scaling.results import Results
-from bench.scaling.tasks import OWN, Task
+from bench.scaling.tasks import OWN, VARIANTS, Task, own
 
 CELL = World("code x8")
 SCOPE = plan.Scope(("code x8",), (120,), 2, ("keda-waiting",))
@@ -98,6 +99,12 @@ def test_no_policy_that_serves_enough_costs_less_than_the_clairvoyant(results):
     results.add(Task(CELL, "clairvoyant"), _figures(0.99, 2.0))
     assert results.cheapest_hours(CELL) == 1.5
     assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.00"
+
+
+@pytest.mark.parametrize("variant", ["", *VARIANTS])
+def test_ours_can_be_run_as_it_is_and_with_something_taken_away(variant):
+    assert own(CELL, variant).want(Seen(0.0, 2, (), ())) == 2
+    assert [task for task in plan.studies(SCOPE) if task.policy == OWN + variant]
 
 
 def test_tables_of_nothing_are_dashes(results):
