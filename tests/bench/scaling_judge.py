@@ -24,6 +24,7 @@ from bench.scaling.tasks import Task, perform
 DOCUMENT = Path(__file__).parents[2] / "docs" / "scaling.md"
 BEGIN, END = "<!-- begin: scaling_judge.py -->", "<!-- end: scaling_judge.py -->"
 PROGRESS_SECONDS = 30.0
+STAGES = ("tuning", "scoring", "whole", "reaching", "studies")
 
 Job = tuple[Task, Capacity | None]
 
@@ -69,6 +70,7 @@ def capacity_in(results: Results, task: Task) -> Capacity | None:
 def stages(scope: plan.Scope, results: Results) -> dict[str, Callable[[], list[Task]]]:
     """Return what there is to run, in order; a stage may depend on what the ones before came to."""
     return {
+        "capacity": lambda: [plan.capacity_task(title) for title in scope.titles],
         "tuning": lambda: plan.tuning(scope),
         "scoring": lambda: plan.scoring(scope, results),
         "whole": lambda: plan.whole(scope),
@@ -92,7 +94,8 @@ def main() -> None:
     parser.add_argument("--startup", action="append", type=int, help=f"seconds (default: {STARTUPS})")
     parser.add_argument("--policy", action="append", choices=plan.PEERS, help="besides ours (default: all)")
     parser.add_argument("--seeds", type=int, default=5)
-    parser.add_argument("--stage", action="append", help="tuning, scoring, whole, reaching, studies (default: all)")
+    parser.add_argument("--stage", action="append", choices=STAGES, help="(default: all)")
+    parser.add_argument("--tables", action="store_true", help="run nothing, tell what is known")
     parser.add_argument("--processes", type=int, default=1)
     parser.add_argument("--results", type=Path, default=FILE, help="where every run is kept (default: %(default)s)")
     parser.add_argument("--write", action="store_true", help="write the tables into docs/scaling.md")
@@ -102,10 +105,8 @@ def main() -> None:
         peers=tuple(options.policy or plan.PEERS),
     )
     results = Results(options.results)
-    capacities = [plan.capacity_task(title) for title in scope.titles]
-    run("capacity", capacities, results, options.traces, options.processes)
     for name, tasks in stages(scope, results).items():
-        if not options.stage or name in options.stage:
+        if not options.tables and (name == "capacity" or not options.stage or name in options.stage):
             while run(name, tasks(), results, options.traces, options.processes):
                 pass
     tables = sections(scope, results)
