@@ -4,6 +4,7 @@ import os
 import shutil
 import sys
 import time
+import traceback
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, NoReturn
@@ -16,6 +17,8 @@ from batchedllm_engine.start.machine import Machine, look
 from batchedllm_engine.start.model import model_failure
 from batchedllm_engine.start.request import parse
 
+PLUGIN: Final = "batchedllm"
+"""Name of this package's entry points, by which VLLM_PLUGINS allows them."""
 SWITCH: Final = "BATCHEDLLM_ENGINE_PREFLIGHT"
 """Environment variable: `off` leaves the checks out."""
 TERMINATION_LOG: Final = "BATCHEDLLM_ENGINE_TERMINATION_LOG"
@@ -24,8 +27,21 @@ TERMINATION_LOG: Final = "BATCHEDLLM_ENGINE_TERMINATION_LOG"
 
 def main(arguments: list[str], environment: Mapping[str, str]) -> int:
     """Become `vllm serve`; return an exit code only where that is sure to fail."""
-    failure = None if environment.get(SWITCH, "").lower() == "off" else preflight(arguments, environment)
-    return become_vllm(arguments) if failure is None else refuse(failure, environment)
+    failure = None if environment.get(SWITCH, "").lower() == "off" else attempted_preflight(arguments, environment)
+    if failure is not None:
+        return refuse(failure, environment)
+    if PLUGIN not in environment.get("VLLM_PLUGINS", PLUGIN).split(","):
+        _say(f"VLLM_PLUGINS leaves out {PLUGIN}: there will be no batchedllm_engine metrics", "WARNING")
+    return become_vllm(arguments)
+
+
+def attempted_preflight(arguments: list[str], environment: Mapping[str, str]) -> PreflightError | None:
+    """Return the same; where the checks themselves fail, say so and let vLLM find out by itself."""
+    try:
+        return preflight(arguments, environment)
+    except Exception:  # noqa: BLE001 - an error of ours must not keep a good engine from starting
+        _say(redacted(f"preflight failed, so nothing was checked:\n{traceback.format_exc()}", secrets_of(environment)))
+        return None
 
 
 def preflight(arguments: list[str], environment: Mapping[str, str]) -> PreflightError | None:

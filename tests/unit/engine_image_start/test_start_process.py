@@ -8,6 +8,7 @@ import pytest
 
 from batchedllm_engine.inspect.failures import EXIT_CODES as MODEL_EXIT_CODES
 from batchedllm_engine.inspect.failures import Reason as ModelReason
+from batchedllm_engine.start import __main__ as process
 
 ENGINE_IMAGE = Path(__file__).parents[3] / "engine_image"
 
@@ -29,21 +30,21 @@ def run(tmp_path, *arguments, **environment):
 
 
 def test_a_start_that_can_succeed_becomes_vllm_with_the_very_arguments(tmp_path):
-    process = run(tmp_path, "s3://bucket/model", "--served-model-name", "a b", "--port=8000")
-    out, _ = process.communicate(timeout=60)
+    started = run(tmp_path, "s3://bucket/model", "--served-model-name", "a b", "--port=8000")
+    out, _ = started.communicate(timeout=60)
     seconds, process_id, *arguments = out.splitlines()
     assert float(seconds) > 0
-    assert int(process_id) == process.pid
+    assert int(process_id) == started.pid
     assert arguments == ["serve", "s3://bucket/model", "--served-model-name", "a b", "--port=8000"]
-    assert process.returncode == 0
+    assert started.returncode == 0
     assert not (tmp_path / "end").exists()
 
 
 def test_a_start_that_cannot_ends_with_its_code_and_its_line(tmp_path):
-    process = run(tmp_path, str(tmp_path / "none"))
-    out, log = process.communicate(timeout=60)
+    started = run(tmp_path, str(tmp_path / "none"))
+    out, log = started.communicate(timeout=60)
     line = (tmp_path / "end").read_text()
-    assert process.returncode == MODEL_EXIT_CODES[ModelReason.NO_SUCH_MODEL] == 11
+    assert started.returncode == MODEL_EXIT_CODES[ModelReason.NO_SUCH_MODEL] == 11
     assert line.startswith("preflight: NoSuchModel: there is no folder ")
     assert "\n" not in line
     assert line in log
@@ -51,15 +52,32 @@ def test_a_start_that_cannot_ends_with_its_code_and_its_line(tmp_path):
 
 
 def test_no_token_is_ever_told(tmp_path):
-    process = run(tmp_path, str(tmp_path / "secret-name"), HF_TOKEN="secret-name")
-    _, log = process.communicate(timeout=60)
+    started = run(tmp_path, str(tmp_path / "secret-name"), HF_TOKEN="secret-name")
+    _, log = started.communicate(timeout=60)
     assert "secret-name" not in (tmp_path / "end").read_text() + log
 
 
 def test_the_checks_can_be_left_out(tmp_path):
-    process = run(tmp_path, str(tmp_path / "none"), BATCHEDLLM_ENGINE_PREFLIGHT="off")
-    out, _ = process.communicate(timeout=60)
+    started = run(tmp_path, str(tmp_path / "none"), BATCHEDLLM_ENGINE_PREFLIGHT="off")
+    out, _ = started.communicate(timeout=60)
     assert out.splitlines()[2:] == ["serve", str(tmp_path / "none")]
+
+
+def test_checks_that_fail_themselves_keep_nothing_from_starting(monkeypatch, capsys):
+    def broken(*_):
+        raise TypeError("a bug, with hf_0123456789 in it")
+
+    monkeypatch.setattr(process, "look", broken)
+    assert process.attempted_preflight(["org/model"], {}) is None
+    told = capsys.readouterr().err
+    assert "preflight failed, so nothing was checked" in told
+    assert "hf_0123456789" not in told
+
+
+@pytest.mark.parametrize(("plugins", "warned"), [("batchedllm,lora", False), ("lora", True)])
+def test_plugins_that_leave_ours_out_are_told(tmp_path, plugins, warned):
+    _, log = run(tmp_path, "s3://bucket/model", VLLM_PLUGINS=plugins).communicate(timeout=60)
+    assert ("VLLM_PLUGINS leaves out batchedllm" in log) is warned
 
 
 def test_an_image_without_vllm_says_so(tmp_path):
