@@ -127,13 +127,13 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
         return seen["wantedReplicas"] == 1 and seen.get("replicas") == 1
 
     in_the_rush = asyncio.run(keep_busy(address, 24, Arrival(0, 64, 200), second_replica_is_wanted))
+    the_engine_tells_of_itself(address)
     decisions = status(cluster, namespace)["decisions"]
     in_the_calm = asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), second_replica_serves))
     assert status(cluster, namespace)["readyReplicas"] == 2
     soon = {"spec": {"scaling": {"scaleDown": {"stabilizationSeconds": 5}}}}
     cluster.kubectl("patch", "batchedllm", "tiny", "-n", namespace, "--type=merge", f"--patch={json.dumps(soon)}")
     in_the_calm += asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), one_replica_is_left))
-    the_engine_tells_of_itself(address)
 
     assert max(depths) > 8, "the queue that vLLM reports never rose in the status"
     assert any(one["winner"] == "queueDepth" and one["to"] == 2 for one in decisions), decisions
