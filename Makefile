@@ -43,9 +43,18 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q
 
+# Most tests of a cluster wait for it rather than compute, so three run at once even on two cores. Those that start a
+# real vLLM are one group (xdist_group), which one worker runs: two engines would starve each other. What measures time
+# itself, or works on the whole cluster, is marked `alone` and runs afterwards, by itself. The longest come first.
+# Images are loaded before, so that no test's time limit has to allow for a build.
+TEST_WORKERS ?= 3
+ALL_TESTS := tests/engine tests/cluster tests/chart tests/properties tests/unit
+
 test: lint ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
 	@$(RUN) -m testbed up
-	@$(VENV)/bin/pytest tests/unit tests/properties tests/chart tests/cluster tests/engine -q --durations=10
+	@test -n "$${KUBECONFIG:-}" || $(RUN) -m testbed load-image operator engine-sim engine-cpu
+	@$(VENV)/bin/pytest $(ALL_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
+	@$(VENV)/bin/pytest tests/chart tests/cluster -m alone -q --durations=5
 
 test-faults: venv ## of these only: the operator killed, doubled, cut off and misled
 	@$(RUN) -m testbed up

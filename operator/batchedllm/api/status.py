@@ -86,7 +86,8 @@ class BatchedLLMStatus(ApiModel):
     ready_replicas: int | None = Field(default=None, description="Replicas that answer requests.")
     wanted_replicas: int | None = Field(default=None, description="Replicas that the Deployment is to have.")
     recommended_replicas: int | None = Field(
-        default=None, description="Replicas that the operator would choose; only in mode `recommend`."
+        default=None,
+        description="Replicas that the operator would choose; only in the modes `recommend` and `external`.",
     )
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     image: str | None = Field(default=None, description="Engine image in use.")

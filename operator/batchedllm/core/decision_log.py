@@ -9,6 +9,9 @@ from batchedllm.core.scaling.types import Decision
 
 MAX_DECISIONS: Final = 10
 
+RECOMMENDING: Final = frozenset({"recommend", "external"})
+"""Modes in which the decision is told and somebody else scales."""
+
 HARD_LIMITS: Final = frozenset({"maxReplicas", "unschedulableReplicas", "failingReplicas", "unknownMetrics"})
 """Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass."""
 
@@ -22,7 +25,7 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
     again.
     """
     newest: Record = next(iter(status.get("decisions") or ()), {})
-    if mode == "recommend":
+    if mode in RECOMMENDING:
         return bool(decision.to_replicas != status.get("recommendedReplicas", decision.from_replicas))
     if decision.changes:
         return (newest.get("from"), newest.get("to")) != (decision.from_replicas, decision.to_replicas)

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from batchedllm.api.conditions import Reason
 from batchedllm.core.conditions import Situation
-from batchedllm.core.decision_log import is_news
+from batchedllm.core.decision_log import RECOMMENDING, is_news
 from batchedllm.core.drift import Cause, Drift
 from batchedllm.core.reconcile_types import Notice
 
@@ -57,7 +57,7 @@ def _scaling(change: Change) -> Iterator[Notice]:
     if change.situation.observed.deployment is None or not decision.changes:
         return
     if is_news(decision, mode, change.status):
-        reason = "Recommended" if mode == "recommend" else "Scaled"
+        reason = "Recommended" if mode in RECOMMENDING else "Scaled"
         yield Notice("Normal", reason, f"{decision.from_replicas} -> {decision.to_replicas}: {decision.reason}")
 
 

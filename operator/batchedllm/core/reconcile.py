@@ -14,11 +14,12 @@ from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import template_fingerprint
 from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
-from batchedllm.core.planning.afterwards import Logs, Replicas, afterwards
+from batchedllm.core.planning.afterwards import Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
 from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
 from batchedllm.core.scaling.decide import decide
+from batchedllm.core.scaling.objective import objective_of
 from batchedllm.core.scaling.types import Decision, ScalingState
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
@@ -87,7 +88,14 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
     gathered, observed, planned = look.gathered, look.observed, look.planned
     resource, image = gathered.resource, look.defaults.engine_image
-    state = ScalingState(spec.scaling, observed.fleet, gathered.load, gathered.memory, spec.batching.max_num_seqs)
+    state = ScalingState(
+        spec.scaling,
+        observed.fleet,
+        gathered.load,
+        gathered.memory,
+        spec.batching.max_num_seqs,
+        objective_of(spec.slo),
+    )
     decision, state = decide(state, look.now.monotonic_seconds)
     replicas = replicas_to_apply(spec, observed.deployment, decision)
     wanted = children(owner_of(resource), spec, image, replicas.number)
@@ -95,7 +103,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     template = template_of(wishes)
     is_held = spec is not planned.spec
     replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
-    after = afterwards(planned, gathered.load, replicas_of_plan, Logs(gathered.log_tails, gathered.start_logs))
+    after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
     situation = Situation(
         spec=spec,
         observed=observed,

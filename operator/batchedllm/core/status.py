@@ -10,7 +10,7 @@ from typing import Any, Final
 from batchedllm.api import names
 from batchedllm.core.conditions import Situation, dated, verdicts
 from batchedllm.core.container_state import time_of
-from batchedllm.core.decision_log import with_news
+from batchedllm.core.decision_log import RECOMMENDING, with_news
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.service import endpoint
 from batchedllm.core.readings import FleetLoad
@@ -42,7 +42,7 @@ def build_status(situation: Situation, resource: Manifest, image: str, now: date
             for one in observed.failures[:MAX_FAILURES]
         ],
     }
-    if mode == "recommend":
+    if mode in RECOMMENDING:
         found["recommendedReplicas"] = situation.decision.to_replicas
     if situation.load is not None and situation.load.reporting_replicas > 0:
         found["load"] = rounded(situation.load)

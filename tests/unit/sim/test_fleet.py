@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from batchedllm.api.scaling import Scaling
+from batchedllm.core.scaling.objective import seconds_of, ttft_of
 from batchedllm.core.scaling.types import Fleet, ScalingState
 from batchedllm.sim.engine_settings import EngineSettings
 from batchedllm.sim.events import Finished
@@ -20,7 +21,7 @@ from batchedllm.sim.fleet.plans import asked_ahead
 from batchedllm.sim.fleet.score import Score, percentile
 from batchedllm.sim.fleet.settings import FleetSettings
 from batchedllm.sim.fleet.simulation import simulate
-from batchedllm.sim.fleet.slo import Slo, seconds_of, ttft_of
+from batchedllm.sim.fleet.slo import Slo
 from batchedllm.sim.randomness import Randomness
 from batchedllm.sim.traces.generators import generated
 from batchedllm.sim.traces.readers import read_trace

@@ -1,8 +1,9 @@
 """`decide(state, now) -> (decision, state)`: how many replicas there are to be. The only door to scaling.
 
-The chain: signals -> what each asks for -> the largest -> limits (bounds, unknown metrics, replicas that cannot start,
-stabilisation windows, steps) -> the decision with everything that led to it. Nothing here reads a clock; time is
-monotonic seconds of the caller.
+The chain: what happened since the last look is learned -> the outlook that follows from all that was learned -> what
+each signal asks for -> the largest -> limits (bounds, unknown metrics, replicas that cannot start, stabilisation
+windows, steps) -> the decision with everything that led to it. Nothing here reads a clock; time is monotonic seconds of
+the caller.
 """
 
 import math
@@ -10,27 +11,33 @@ from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling import limits, stabilization, steps, wording
-from batchedllm.core.scaling.signals import Opinion, opinions
+from batchedllm.core.scaling.learning import Lesson, learn
+from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
+from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.opinion import Opinion
+from batchedllm.core.scaling.signals.queue_depth import NAME as QUEUE_DEPTH
+from batchedllm.core.scaling.signals.token_rate import NAME as TOKEN_RATE
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
-NOT_OURS = {
-    "off": "scaling is off: spec.replicas, or minReplicas, is kept",
-    "external": "replicas are set by someone else through the scale subresource",
-}
-"""Modes in which nothing is decided, and what is said then."""
+OFF = "scaling is off: spec.replicas, or minReplicas, is kept"
+
+REACTIVE = frozenset({QUEUE_DEPTH, TOKEN_RATE})
+"""Signals that ask for replicas because of what comes now; the past asks for those that these would get too late."""
 
 
 def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingState]:
     """Decide on the number of replicas, and return the state to pass in next time.
 
-    In mode `recommend` the decision is taken alike; not applying it is the caller's part. In modes `off` and
-    `external` nothing changes and nothing is remembered.
+    In the modes `recommend` and `external` the decision is taken alike; not applying it is the caller's part. In mode
+    `off` nothing changes and nothing is remembered but what was learned.
     """
-    if state.policy.mode in NOT_OURS:
-        return _not_ours(state), replace(state, memory=Memory())
+    if state.policy.mode == "off":
+        return _off(state), replace(state, memory=Memory(experience=state.memory.experience))
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
-    opinion = opinions(state)
+    state, prospect = _informed(state, now_seconds)
+    opinion = opinions(state, prospect)
+    state = _with_asked(state, prospect, opinion, now_seconds)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
@@ -40,9 +47,30 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     return decision, replace(state, memory=memory)
 
 
-def _not_ours(state: ScalingState) -> Decision:
-    wanted, mode = state.fleet.wanted, state.policy.mode
-    return Decision(wanted, wanted, mode, NOT_OURS[mode], (), ())
+def _off(state: ScalingState) -> Decision:
+    wanted = state.fleet.wanted
+    return Decision(wanted, wanted, "off", OFF, (), ())
+
+
+def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Outlook]:
+    """Learn from what is seen, and look ahead with it."""
+    memory = state.memory
+    available = now_seconds - startup_seconds(state)
+    met_by = memory.watch.asked_between(available - limits.hold_seconds(state), available)
+    lesson: Lesson = learn(
+        memory.experience, memory.watch, state.load, state.objective, now_seconds, met_by_tokens_per_second=met_by
+    )
+    state = replace(state, memory=replace(memory, experience=lesson.experience, watch=lesson.watch))
+    return state, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)
+
+
+def _with_asked(
+    state: ScalingState, prospect: Outlook, opinion: tuple[Opinion, ...], now_seconds: float
+) -> ScalingState:
+    """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
+    asked = max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
+    watch = state.memory.watch.with_asked(now_seconds, asked * prospect.held)
+    return replace(state, memory=replace(state.memory, watch=watch))
 
 
 def _believable(load: FleetLoad | None) -> FleetLoad | None:
@@ -69,7 +97,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = Memory(full_batch=memory.full_batch)
+        memory = Memory(full_batch=memory.full_batch, experience=memory.experience)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
     return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
@@ -104,7 +132,7 @@ def _situation(
     certain = strongest is not None and all(opinion.known for opinion in candidates)
     low = state.fleet.wanted if strongest is None or strongest.replicas is None else strongest.replicas
     high = low if certain else max(low, state.fleet.wanted)
-    horizon = max(policy.scale_up.stabilization_seconds, policy.scale_down.stabilization_seconds)
+    horizon = max(policy.scale_up.stabilization_seconds, limits.hold_seconds(state))
     memory = stabilization.record(state.memory, now_seconds, low, high, horizon)
     base = min(policy.max_replicas, max(policy.min_replicas, state.fleet.wanted))
     return limits.Situation(state, memory, now_seconds, base, certain)
@@ -115,12 +143,13 @@ def _decision(
 ) -> Decision:
     state = situation.state
     wanted = state.fleet.wanted
-    why = strongest.reason if strongest is not None else "; ".join(o.reason for o in candidates if not o.known)
-    limited = tuple(wording.limit(name, state.policy, state.fleet) for name in draft.limited_by)
+    unknown = dict.fromkeys(opinion.reason for opinion in candidates if not opinion.known)
+    why = strongest.reason if strongest is not None else "; ".join(unknown)
+    limited = tuple(wording.limit(name, situation) for name in draft.limited_by)
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
     if winner in ("minReplicas", "maxReplicas") and winner not in limited_by:
         limited_by = (*limited_by, winner)
-        limited = (*limited, wording.limit(winner, state.policy, state.fleet))
+        limited = (*limited, wording.limit(winner, situation))
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,

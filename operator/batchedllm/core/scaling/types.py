@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +22,8 @@ class Fleet:
     """Those of `pending` that the scheduler finds no node for."""
     failing: int = 0
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
+    startup_seconds: float | None = None
+    """From making a replica to its first answer, as seen; None: none was seen to start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +64,10 @@ class Memory:
     proposal: Proposal | None = None
     full_batch: float | None = None
     """Requests that one replica computes at a time when it is full, as last seen."""
+    experience: Experience = field(default_factory=Experience)
+    """What is learned of replicas and traffic: the part that is kept over a restart."""
+    watch: Watch = field(default_factory=Watch)
+    """What has just been seen of pods and traffic."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +81,8 @@ class ScalingState:
     memory: Memory = field(default_factory=Memory)
     batch_limit: int | None = None
     """Most requests that one replica may compute at a time (`maxNumSeqs`); None: left to the engine."""
+    objective: Objective = field(default_factory=Objective)
+    """What in time means."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +102,7 @@ class Decision:
     from_replicas: int
     to_replicas: int
     winner: str
-    """Signal or rule that decided: queueDepth, gpuUtilization, hold, minReplicas, maxReplicas, off, external."""
+    """Signal or rule that decided: a signal's name, hold, minReplicas, maxReplicas, off, external."""
     reason: str
     """One line a person can read, with the numbers."""
     candidates: tuple[SignalCandidate, ...]

@@ -1,7 +1,6 @@
 """A decision in one line that a person can read."""
 
-from batchedllm.api.scaling import Scaling
-from batchedllm.core.scaling.types import Fleet
+from batchedllm.core.scaling.limits import Situation, hold_seconds, most_removed
 
 
 def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, ...]) -> str:
@@ -10,8 +9,9 @@ def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, 
     return "; ".join((f"{change}: {why}", *limits))
 
 
-def limit(name: str, policy: Scaling, fleet: Fleet) -> str:
+def limit(name: str, situation: Situation) -> str:
     """Say a limit with its numbers."""
+    policy, fleet = situation.state.policy, situation.state.fleet
     up, down = policy.scale_up, policy.scale_down
     words = {
         "minReplicas": f"limited by minReplicas {policy.min_replicas}",
@@ -20,8 +20,10 @@ def limit(name: str, policy: Scaling, fleet: Fleet) -> str:
         "unschedulableReplicas": f"nothing is added while no node is found for {fleet.unschedulable} replica(s)",
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
         "scaleUp.stabilizationSeconds": f"a need must last {up.stabilization_seconds} s first",
-        "scaleDown.stabilizationSeconds": f"{down.stabilization_seconds} s of lower need come before any removal",
+        "scaleDown.stabilizationSeconds": (
+            f"{hold_seconds(situation.state):.0f} s of lower need come before any removal"
+        ),
         "scaleUp.maxStep": f"limited to {up.max_step} added per {up.period_seconds} s",
-        "scaleDown.maxStep": f"limited to {down.max_step} removed per {down.period_seconds} s",
+        "scaleDown.maxStep": f"limited to {most_removed(situation)} removed per {down.period_seconds} s",
     }
     return words[name]
