@@ -21,6 +21,9 @@ OWN = "batchedllm"
 
 VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "-without-queueDepth": {"signals": {"queueDepth": {"perReplica": 100_000}}},
+    "-without-tokenRate": {"signals": {"tokenRate": {"role": "off"}}},
+    "-without-pastDemand": {"signals": {"pastDemand": {"role": "off"}}},
+    "-without-kvCacheUsage": {"signals": {"kvCacheUsage": {"role": "off"}}},
     "-without-gpuUtilization": {"signals": {"gpuUtilization": {"role": "off"}}},
 }
 """Ours with something taken away or broken, by what is put behind its name: other fields of `spec.scaling`."""
