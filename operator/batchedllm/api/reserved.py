@@ -42,9 +42,6 @@ RESERVED: Final[Mapping[str, Reserved]] = MappingProxyType(
         "spec.admission.rateLimit": Reserved(
             "object", "requests and tokens per minute of one client", "limit them in a gateway"
         ),
-        "spec.scaling.schedules": Reserved(
-            "list", "replicas by the time of day", "use scaling.mode external with KEDA's cron"
-        ),
         "spec.scaling.signals.kvCacheUsage": Reserved(
             "object", "scaling by the use of the KV cache", "use scaling.signals.queueDepth"
         ),

@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from batchedllm.api.base import ApiModel, Rule, number
+from batchedllm.api.schedules import WITHIN_THE_POLICY, Schedules
 
 
 class QueueDepthSignal(ApiModel):
@@ -81,7 +82,13 @@ class Scaling(ApiModel):
     signals: Signals = Field(default_factory=Signals, description="What the number of replicas is decided from.")
     scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas are added.")
     scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas are removed.")
+    schedules: Schedules = Field(
+        default_factory=list,
+        description="Other bounds at some times, in the modes `auto` and `recommend` and for the number that is "
+        "recommended in mode `external`. Of several that hold, the first in the list that sets a bound decides it.",
+    )
     rules = (
+        *WITHIN_THE_POLICY,
         Rule(
             "self.minReplicas <= self.maxReplicas",
             "must be at most maxReplicas",

@@ -95,7 +95,7 @@ class BatchedLLMStatus(ApiModel):
     actual: Actual | None = Field(default=None, description="What the engines report of their memory.")
     load: Load | None = Field(default=None, description="What the replicas report together.")
     decisions: Annotated[list[DecisionRecord], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
-        default_factory=list, description="The last scaling decisions, newest first, at most 10."
+        default_factory=list, description="The last scaling decisions, newest first, at most 20."
     )
     failures: Annotated[list[Failure], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
         default_factory=list, description="Pods that do not work, at most 10."

@@ -13,6 +13,7 @@ from batchedllm.core.failure import Failure
 from batchedllm.core.observed import Observed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
+from batchedllm.core.scaling.schedule import PREFIX, Bounds, policy_bounds
 from batchedllm.core.scaling.types import Decision
 
 MAX_MESSAGE_LENGTH: Final = 1000
@@ -203,18 +204,24 @@ def _scaling_active(situation: Situation) -> Verdict:
         return Verdict(ConditionType.SCALING_ACTIVE, "False", Reason.NO_FRESH_METRICS, message)
     target = scaling.signals.gpu_utilization.role == "target"
     warning = "; GPU utilization as a target reads 100 % from a batch of 2 on" if target else ""
-    message = f"between {scaling.min_replicas} and {scaling.max_replicas} replicas{warning}{note}"
+    bounds = situation.decision.bounds or policy_bounds(scaling)
+    message = f"between {bounds.low} and {bounds.high} replicas{_scheduled(bounds)}{warning}{note}"
     return Verdict(ConditionType.SCALING_ACTIVE, "True", Reason.SCALING, message)
 
 
+def _scheduled(bounds: Bounds) -> str:
+    schedules = dict.fromkeys(by for by, _ in bounds.named if by.startswith(PREFIX))
+    return f" ({', '.join(schedules)})" if schedules else ""
+
+
 def _scaling_limited(situation: Situation) -> Verdict:
-    scaling, limits = situation.spec.scaling, situation.decision.limited_by
+    bounds = situation.decision.bounds
     if situation.observed.fleet.unschedulable:
         failures = situation.observed.failures
         first = next((one for one in failures if one.reason is Reason.UNSCHEDULABLE), situation.first_failure)
         words = first.message if first is not None else "the scheduler finds no node"
         return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.UNSCHEDULABLE, words)
-    if "maxReplicas" in limits:
-        words = f"more than maxReplicas ({scaling.max_replicas}) would be needed"
+    if bounds is not None and situation.decision.is_capped:
+        words = f"more than {bounds.high_by} ({bounds.high}) would be needed"
         return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.AT_MAX_REPLICAS, words)
     return Verdict(ConditionType.SCALING_LIMITED, "False", Reason.WITHIN_LIMITS, "no limit holds the replicas")

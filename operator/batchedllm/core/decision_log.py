@@ -5,12 +5,14 @@ from datetime import datetime
 from typing import Any, Final
 
 from batchedllm.core.conditions import timestamp
+from batchedllm.core.scaling.schedule import PREFIX
 from batchedllm.core.scaling.types import Decision
 
-MAX_DECISIONS: Final = 10
+MAX_DECISIONS: Final = 20
 
 HARD_LIMITS: Final = frozenset({"maxReplicas", "unschedulableReplicas", "failingReplicas", "unknownMetrics"})
-"""Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass."""
+"""Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass.
+A schedule's upper bound is one too."""
 
 Record = Mapping[str, Any]
 
@@ -26,7 +28,7 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
         return bool(decision.to_replicas != status.get("recommendedReplicas", decision.from_replicas))
     if decision.changes:
         return (newest.get("from"), newest.get("to")) != (decision.from_replicas, decision.to_replicas)
-    held = _held(decision.limited_by)
+    held = _held(decision.limited_by if decision.is_capped else _but_schedules(decision.limited_by))
     return bool(held) and (newest.get("to") != decision.to_replicas or _held(newest.get("limitedBy") or ()) != held)
 
 
@@ -39,7 +41,12 @@ def with_news(decision: Decision, mode: str, status: Mapping[str, Any], now: dat
 
 
 def _held(limited_by: Sequence[str]) -> frozenset[str]:
-    return frozenset(limited_by) & HARD_LIMITS
+    return frozenset(name for name in limited_by if name in HARD_LIMITS or name.startswith(PREFIX))
+
+
+def _but_schedules(limited_by: Sequence[str]) -> tuple[str, ...]:
+    """Leave out schedules that only keep the number up."""
+    return tuple(name for name in limited_by if not name.startswith(PREFIX))
 
 
 def _record(decision: Decision, now: datetime) -> dict[str, Any]:

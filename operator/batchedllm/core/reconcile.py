@@ -19,6 +19,7 @@ from batchedllm.core.planning.gate import Gate, gate
 from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
 from batchedllm.core.scaling.decide import decide
+from batchedllm.core.scaling.schedule import bounds_at
 from batchedllm.core.scaling.types import Decision, ScalingState
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
@@ -87,7 +88,14 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
     gathered, observed, planned = look.gathered, look.observed, look.planned
     resource, image = gathered.resource, look.defaults.engine_image
-    state = ScalingState(spec.scaling, observed.fleet, gathered.load, gathered.memory, spec.batching.max_num_seqs)
+    state = ScalingState(
+        policy=spec.scaling,
+        fleet=observed.fleet,
+        load=gathered.load,
+        memory=gathered.memory,
+        batch_limit=spec.batching.max_num_seqs,
+        scheduled=bounds_at(spec.scaling, look.now.wall),
+    )
     decision, state = decide(state, look.now.monotonic_seconds)
     replicas = replicas_to_apply(spec, observed.deployment, decision)
     wanted = children(owner_of(resource), spec, image, replicas.number)

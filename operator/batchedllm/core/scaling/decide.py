@@ -106,7 +106,7 @@ def _situation(
     high = low if certain else max(low, state.fleet.wanted)
     horizon = max(policy.scale_up.stabilization_seconds, policy.scale_down.stabilization_seconds)
     memory = stabilization.record(state.memory, now_seconds, low, high, horizon)
-    base = min(policy.max_replicas, max(policy.min_replicas, state.fleet.wanted))
+    base = state.bounds.bounded(state.fleet.wanted)
     return limits.Situation(state, memory, now_seconds, base, certain)
 
 
@@ -116,11 +116,10 @@ def _decision(
     state = situation.state
     wanted = state.fleet.wanted
     why = strongest.reason if strongest is not None else "; ".join(o.reason for o in candidates if not o.known)
-    limited = tuple(wording.limit(name, state.policy, state.fleet) for name in draft.limited_by)
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
-    if winner in ("minReplicas", "maxReplicas") and winner not in limited_by:
+    if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)
-        limited = (*limited, wording.limit(winner, state.policy, state.fleet))
+    limited = tuple(wording.limit(name, state, draft.replicas) for name in limited_by)
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,
@@ -128,14 +127,15 @@ def _decision(
         reason=wording.sentence(wanted, draft.replicas, why, limited),
         candidates=tuple(opinion.candidate for opinion in candidates),
         limited_by=limited_by,
-        retry_seconds=draft.retry_seconds,
+        retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
+        bounds=state.bounds,
     )
 
 
 def _winner(situation: limits.Situation, draft: limits.Draft, strongest: Opinion | None) -> str:
     """Who decided: a bound that had to be restored, `hold` where nothing may or needs to move, else the signal."""
     if draft.replicas == situation.base != situation.state.fleet.wanted:
-        return "minReplicas" if situation.base > situation.state.fleet.wanted else "maxReplicas"
+        return situation.bound_at(situation.base, situation.state.fleet.wanted)
     if strongest is None:
         return "hold"
     if draft.replicas == situation.base and strongest.replicas != situation.base:

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.scaling.schedule import Bounds, policy_bounds
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,13 @@ class ScalingState:
     memory: Memory = field(default_factory=Memory)
     batch_limit: int | None = None
     """Most requests that one replica may compute at a time (`maxNumSeqs`); None: left to the engine."""
+    scheduled: Bounds | None = None
+    """The bounds at this time; None: those of the policy at all times."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """Fewest and most replicas now."""
+        return policy_bounds(self.policy) if self.scheduled is None else self.scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,6 +107,14 @@ class Decision:
     """Limits that changed the outcome, in order: scaleUp.maxStep, maxReplicas, unknownMetrics, ..."""
     retry_seconds: float | None = None
     """When the outcome can change although no reading does: a window or a step limit runs out. None: it cannot."""
+    bounds: Bounds | None = None
+    """Those that the decision was held to; None where none was taken."""
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether more replicas were wanted than the upper bound allows."""
+        bounds = self.bounds
+        return bounds is not None and any(bounds.hold_up(name, self.to_replicas) for name in self.limited_by)
 
     @property
     def changes(self) -> bool:

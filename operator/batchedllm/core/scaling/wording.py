@@ -1,7 +1,6 @@
 """A decision in one line that a person can read."""
 
-from batchedllm.api.scaling import Scaling
-from batchedllm.core.scaling.types import Fleet
+from batchedllm.core.scaling.types import ScalingState
 
 
 def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, ...]) -> str:
@@ -10,12 +9,10 @@ def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, 
     return "; ".join((f"{change}: {why}", *limits))
 
 
-def limit(name: str, policy: Scaling, fleet: Fleet) -> str:
-    """Say a limit with its numbers."""
-    up, down = policy.scale_up, policy.scale_down
+def limit(name: str, state: ScalingState, replicas: int) -> str:
+    """Say a limit, which brought the outcome to `replicas`, with its numbers."""
+    up, down, fleet = state.policy.scale_up, state.policy.scale_down, state.fleet
     words = {
-        "minReplicas": f"limited by minReplicas {policy.min_replicas}",
-        "maxReplicas": f"limited by maxReplicas {policy.max_replicas}",
         "unknownMetrics": "nothing is removed while metrics are unknown",
         "unschedulableReplicas": f"nothing is added while no node is found for {fleet.unschedulable} replica(s)",
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
@@ -24,4 +21,4 @@ def limit(name: str, policy: Scaling, fleet: Fleet) -> str:
         "scaleUp.maxStep": f"limited to {up.max_step} added per {up.period_seconds} s",
         "scaleDown.maxStep": f"limited to {down.max_step} removed per {down.period_seconds} s",
     }
-    return words[name]
+    return words.get(name, f"limited by {name} {replicas}")
