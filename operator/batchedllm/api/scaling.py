@@ -52,6 +52,20 @@ class ScaleUp(ApiModel):
     stabilization_seconds: int = Field(
         default=0, ge=0, le=3600, description="Seconds a need must last before replicas are added."
     )
+    unschedulable_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86400,
+        description="Seconds that replicas may wait for a node. Then they are given up, down to `minReplicas`, so "
+        "that they do not block. Longer than a cluster autoscaler needs to bring a node.",
+    )
+    unschedulable_pause_seconds: int = Field(
+        default=300,
+        ge=10,
+        le=3600,
+        description="Seconds after which replicas that were given up are tried again, if still needed; doubled each "
+        "time in a row, up to an hour.",
+    )
 
 
 class ScaleDown(ApiModel):

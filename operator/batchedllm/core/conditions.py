@@ -216,6 +216,8 @@ def _scheduled(bounds: Bounds) -> str:
 
 def _scaling_limited(situation: Situation) -> Verdict:
     bounds = situation.decision.bounds
+    if situation.decision.given_up:
+        return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.UNSCHEDULABLE, situation.decision.given_up)
     if situation.observed.fleet.unschedulable:
         failures = situation.observed.failures
         first = next((one for one in failures if one.reason is Reason.UNSCHEDULABLE), situation.first_failure)

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, wording
+from batchedllm.core.scaling import limits, stabilization, steps, supply, wording
 from batchedllm.core.scaling.signals import Opinion, opinions
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
@@ -72,7 +72,8 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
         memory = Memory(full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
-    return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
+    nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
+    return replace(memory, full_batch=_full_batch(memory.full_batch, state.load), supply=nodes)
 
 
 def _full_batch(remembered: float | None, load: FleetLoad | None) -> float | None:
@@ -120,6 +121,7 @@ def _decision(
     if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)
     limited = tuple(wording.limit(name, state, draft.replicas) for name in limited_by)
+    rests = state.memory.supply.rests(situation.now_seconds)
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,
@@ -129,6 +131,7 @@ def _decision(
         limited_by=limited_by,
         retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
         bounds=state.bounds,
+        given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
     )
 
 
@@ -136,6 +139,8 @@ def _winner(situation: limits.Situation, draft: limits.Draft, strongest: Opinion
     """Who decided: a bound that had to be restored, `hold` where nothing may or needs to move, else the signal."""
     if draft.replicas == situation.base != situation.state.fleet.wanted:
         return situation.bound_at(situation.base, situation.state.fleet.wanted)
+    if limits.CAPACITY_GIVEN_UP in draft.limited_by and draft.replicas < situation.base:
+        return limits.CAPACITY_GIVEN_UP
     if strongest is None:
         return "hold"
     if draft.replicas == situation.base and strongest.replicas != situation.base:

@@ -14,6 +14,9 @@ from batchedllm.core.scaling.types import Memory, ScalingState
 SHORTEST_RETRY_SECONDS = 0.1
 """A limit that runs out this very moment is looked at again a little later, not in a loop."""
 
+CAPACITY_GIVEN_UP = "capacityGivenUp"
+"""Name of the limit by replicas that found no node."""
+
 
 @dataclass(frozen=True, slots=True)
 class Situation:
@@ -118,6 +121,19 @@ def stabilized_down(draft: Draft, situation: Situation) -> Draft:
     return draft.limited(allowed, "scaleDown.stabilizationSeconds", retry)
 
 
+def within_supply(draft: Draft, situation: Situation) -> Draft:
+    """Replicas that found no node in time are given up, and not asked for again before the pause is over."""
+    supply, state = situation.memory.supply, situation.state
+    if supply.ceiling is None or not supply.rests(situation.now_seconds):
+        return draft
+    allowed = max(supply.ceiling, state.bounds.low)
+    if not situation.certain:
+        allowed = max(allowed, situation.base)
+    if draft.replicas <= allowed:
+        return draft
+    return draft.limited(allowed, CAPACITY_GIVEN_UP, supply.retry_at_seconds - situation.now_seconds)
+
+
 def within_step(draft: Draft, situation: Situation) -> Draft:
     """At most `maxStep` replicas added, and `maxStep` removed, within their `periodSeconds`."""
     memory, now, policy = situation.memory, situation.now_seconds, situation.state.policy
@@ -141,6 +157,7 @@ CHAIN: tuple[Limit, ...] = (
     not_up_when_stuck,
     stabilized_up,
     stabilized_down,
+    within_supply,
     within_step,
 )
 """All limits, in order."""

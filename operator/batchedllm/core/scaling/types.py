@@ -1,5 +1,6 @@
 """Inputs, memory and outcome of a scaling decision."""
 
+import math
 from dataclasses import dataclass, field
 
 from batchedllm.api.scaling import Scaling
@@ -18,6 +19,8 @@ class Fleet:
     """Pods that exist or are asked for, but do not answer yet: capacity on its way."""
     unschedulable: int = 0
     """Those of `pending` that the scheduler finds no node for."""
+    unschedulable_reason: str = ""
+    """The scheduler's words about one of them."""
     failing: int = 0
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
 
@@ -37,6 +40,30 @@ class Proposal:
 
     at_seconds: float
     replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What is known of the nodes that replicas could run on (see supply.py)."""
+
+    short_since_seconds: float | None = None
+    """Since when replicas find no node. None: each has one, or they were given up."""
+    ceiling: int | None = None
+    """Replicas that were left when others were given up."""
+    retry_at_seconds: float = -math.inf
+    """Until when no more than `ceiling` are asked for."""
+    pause_seconds: float = 0.0
+    """How long that was to be from the beginning."""
+    failures: int = 0
+    """How often replicas were given up in a row."""
+    given_up: int = 0
+    """Replicas that were given up last."""
+    reason: str = ""
+    """The scheduler's words about them."""
+
+    def rests(self, now_seconds: float) -> bool:
+        """Whether replicas were given up and are not tried again yet."""
+        return self.ceiling is not None and now_seconds < self.retry_at_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +87,8 @@ class Memory:
     proposal: Proposal | None = None
     full_batch: float | None = None
     """Requests that one replica computes at a time when it is full, as last seen."""
+    supply: Supply = field(default_factory=Supply)
+    """Replicas that found no node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +138,8 @@ class Decision:
     """When the outcome can change although no reading does: a window or a step limit runs out. None: it cannot."""
     bounds: Bounds | None = None
     """Those that the decision was held to; None where none was taken."""
+    given_up: str = ""
+    """Which replicas are not asked for any more because they found no node, in words; empty if none."""
 
     @property
     def is_capped(self) -> bool:

@@ -1,5 +1,6 @@
 """A decision in one line that a person can read."""
 
+from batchedllm.core.scaling import limits, supply
 from batchedllm.core.scaling.types import ScalingState
 
 
@@ -15,6 +16,7 @@ def limit(name: str, state: ScalingState, replicas: int) -> str:
     words = {
         "unknownMetrics": "nothing is removed while metrics are unknown",
         "unschedulableReplicas": f"nothing is added while no node is found for {fleet.unschedulable} replica(s)",
+        limits.CAPACITY_GIVEN_UP: supply.words(state.memory.supply, up),
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
         "scaleUp.stabilizationSeconds": f"a need must last {up.stabilization_seconds} s first",
         "scaleDown.stabilizationSeconds": f"{down.stabilization_seconds} s of lower need come before any removal",
