@@ -9,6 +9,7 @@ from typing import Any, Final, Literal
 
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.advice import NO_ADVICE, Advice
 from batchedllm.core.failure import Failure
 from batchedllm.core.observed import Observed
 from batchedllm.core.readings import FleetLoad
@@ -51,6 +52,7 @@ class Situation:
     stalled: tuple[Reason, str] | None
     planned: Verdict
     """What the memory plan says."""
+    advice: Advice = NO_ADVICE
 
     @property
     def serves(self) -> bool:
@@ -167,6 +169,9 @@ def _engine_healthy(situation: Situation) -> Verdict:
         more = f" ({others} more)" if others > 0 else ""
         message = f"{failure.pod}: {failure.message}{more}"
         return Verdict(ConditionType.ENGINE_HEALTHY, "False", failure.reason, message)
+    if situation.advice.engine_stalled:
+        stalled = situation.advice.engine_stalled
+        return Verdict(ConditionType.ENGINE_HEALTHY, "False", Reason.ENGINE_STALLED, stalled)
     if situation.wanted == 0:
         return Verdict(ConditionType.ENGINE_HEALTHY, "Unknown", Reason.SCALED_TO_ZERO, "there are no replicas")
     if not situation.serves:
@@ -188,7 +193,10 @@ def _metrics_contract(situation: Situation) -> Verdict:
 
 _WHO_SCALES: Final = {
     "recommend": (Reason.RECOMMENDING, "mode recommend: decisions are in the status and are not applied"),
-    "external": (Reason.EXTERNAL, "mode external: the scale subresource, or the Deployment's, sets the replicas"),
+    "external": (
+        Reason.EXTERNAL,
+        "mode external: the scale subresource, or the Deployment's, sets the replicas; ours are status.recommendedReplicas",
+    ),
     "off": (Reason.SWITCHED_OFF, "mode off: spec.replicas, or minReplicas, is kept"),
 }
 

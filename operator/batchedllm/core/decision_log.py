@@ -16,6 +16,9 @@ HARD_LIMITS: Final = frozenset(
 """Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass.
 A schedule's upper bound is one too."""
 
+ADVISED_MODES: Final = frozenset({"recommend", "external"})
+"""Modes in which a decision is taken for whoever scales instead of us."""
+
 Record = Mapping[str, Any]
 
 
@@ -26,7 +29,7 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
     again.
     """
     newest: Record = next(iter(status.get("decisions") or ()), {})
-    if mode == "recommend":
+    if mode in ADVISED_MODES:
         return bool(decision.to_replicas != status.get("recommendedReplicas", decision.from_replicas))
     if decision.changes:
         return (newest.get("from"), newest.get("to")) != (decision.from_replicas, decision.to_replicas)

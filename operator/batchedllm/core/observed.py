@@ -102,7 +102,14 @@ def _fleet(wanted: int, replicas: tuple[Replica, ...], failures: tuple[Failure, 
     failing = sum(one.reason not in _MAY_YET_SERVE for one in failures)
     without_node = (one for one in failures if one.reason is Reason.UNSCHEDULABLE)
     reason = refused.message if refused else next((one.message for one in without_node), "")
-    return Fleet(wanted, ready, pending, min(pending, unschedulable), reason, min(pending, failing))
+    return Fleet(
+        wanted=wanted,
+        ready=ready,
+        pending=pending,
+        unschedulable=min(pending, unschedulable),
+        failing=min(pending, failing),
+        unschedulable_reason=reason,
+    )
 
 
 def _wanted(deployment: Manifest | None, resource: Manifest) -> int:

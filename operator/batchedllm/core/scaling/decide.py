@@ -13,21 +13,17 @@ from batchedllm.core.scaling import limits, stabilization, steps, supply, wordin
 from batchedllm.core.scaling.signals import Opinion, opinions
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
-NOT_OURS = {
-    "off": "scaling is off: spec.replicas, or minReplicas, is kept",
-    "external": "replicas are set by someone else through the scale subresource",
-}
-"""Modes in which nothing is decided, and what is said then."""
+OFF = "scaling is off: spec.replicas, or minReplicas, is kept"
 
 
 def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingState]:
     """Decide on the number of replicas, and return the state to pass in next time.
 
-    In mode `recommend` the decision is taken alike; not applying it is the caller's part. In modes `off` and
-    `external` nothing changes and nothing is remembered.
+    In the modes `recommend` and `external` the decision is taken alike; not applying it is the caller's part. In mode
+    `off` nothing changes and nothing is remembered.
     """
-    if state.policy.mode in NOT_OURS:
-        return _not_ours(state), replace(state, memory=Memory())
+    if state.policy.mode == "off":
+        return _off(state), replace(state, memory=Memory())
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
     opinion = opinions(state)
@@ -40,9 +36,9 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     return decision, replace(state, memory=memory)
 
 
-def _not_ours(state: ScalingState) -> Decision:
-    wanted, mode = state.fleet.wanted, state.policy.mode
-    return Decision(wanted, wanted, mode, NOT_OURS[mode], (), ())
+def _off(state: ScalingState) -> Decision:
+    wanted = state.fleet.wanted
+    return Decision(wanted, wanted, "off", OFF, (), ())
 
 
 def _believable(load: FleetLoad | None) -> FleetLoad | None:
@@ -72,8 +68,10 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
         memory = Memory(full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
-    nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
-    return replace(memory, full_batch=_full_batch(memory.full_batch, state.load), supply=nodes)
+    if policy.mode == "auto":
+        nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
+        memory = replace(memory, supply=nodes)
+    return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
 
 
 def _full_batch(remembered: float | None, load: FleetLoad | None) -> float | None:
@@ -120,7 +118,7 @@ def _decision(
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
     if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)
-    limited = tuple(wording.limit(name, state, draft.replicas) for name in limited_by)
+    limited = tuple(wording.limit(name, situation, draft.replicas) for name in limited_by)
     rests = state.memory.supply.rests(situation.now_seconds)
     return Decision(
         from_replicas=wanted,

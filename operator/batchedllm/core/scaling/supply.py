@@ -46,7 +46,7 @@ def observe(supply: Supply, now_seconds: float, fleet: Fleet, policy: ScaleUp, f
 
 
 def words(supply: Supply, policy: ScaleUp) -> str:
-    """Say what was given up, for how long, and the scheduler's reason. The same at every look, so that it is one write."""
+    """Say what was given up, for how long, and why; the same at every look, so that it is one write."""
     replicas = "replica" if supply.given_up == 1 else "replicas"
     told = f"{supply.given_up} {replicas} found no node within {policy.unschedulable_seconds} s and"
     paused = f"{'is' if supply.given_up == 1 else 'are'} given up for {supply.pause_seconds:.0f} s"

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.schedule import Bounds, policy_bounds
+from batchedllm.core.scaling.signs import Sign
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,10 +20,10 @@ class Fleet:
     """Pods that exist or are asked for, but do not answer yet: capacity on its way."""
     unschedulable: int = 0
     """Those of `pending` that the scheduler finds no node for."""
-    unschedulable_reason: str = ""
-    """The scheduler's words about one of them."""
     failing: int = 0
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
+    unschedulable_reason: str = ""
+    """The scheduler's words about a replica without a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,8 @@ class Memory:
     """Requests that one replica computes at a time when it is full, as last seen."""
     supply: Supply = field(default_factory=Supply)
     """Replicas that found no node."""
+    signs: tuple[Sign, ...] = ()
+    """What is seen and may be told to people once it lasts."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,7 +131,7 @@ class Decision:
     from_replicas: int
     to_replicas: int
     winner: str
-    """Signal or rule that decided: queueDepth, gpuUtilization, hold, minReplicas, maxReplicas, off, external."""
+    """Who decided: a signal, hold, minReplicas, maxReplicas, schedule:NAME, capacityGivenUp, off."""
     reason: str
     """One line a person can read, with the numbers."""
     candidates: tuple[SignalCandidate, ...]
@@ -138,6 +141,8 @@ class Decision:
     """When the outcome can change although no reading does: a window or a step limit runs out. None: it cannot."""
     bounds: Bounds | None = None
     """Those that the decision was held to; None where none was taken."""
+    late_without_queue: bool = False
+    """Whether more requests are late than may be, although few wait and the replicas have little to do."""
     given_up: str = ""
     """Which replicas are not asked for any more because they found no node, in words; empty if none."""
 

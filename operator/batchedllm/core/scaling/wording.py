@@ -1,7 +1,6 @@
 """A decision in one line that a person can read."""
 
 from batchedllm.core.scaling import limits, supply
-from batchedllm.core.scaling.types import ScalingState
 
 
 def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, ...]) -> str:
@@ -10,13 +9,14 @@ def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, 
     return "; ".join((f"{change}: {why}", *limits))
 
 
-def limit(name: str, state: ScalingState, replicas: int) -> str:
+def limit(name: str, situation: limits.Situation, replicas: int) -> str:
     """Say a limit, which brought the outcome to `replicas`, with its numbers."""
-    up, down, fleet = state.policy.scale_up, state.policy.scale_down, state.fleet
+    policy, fleet = situation.state.policy, situation.state.fleet
+    up, down = policy.scale_up, policy.scale_down
     words = {
         "unknownMetrics": "nothing is removed while metrics are unknown",
         "unschedulableReplicas": f"nothing is added while no node is found for {fleet.unschedulable} replica(s)",
-        limits.CAPACITY_GIVEN_UP: supply.words(state.memory.supply, up),
+        limits.CAPACITY_GIVEN_UP: supply.words(situation.memory.supply, up),
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
         "scaleUp.stabilizationSeconds": f"a need must last {up.stabilization_seconds} s first",
         "scaleDown.stabilizationSeconds": f"{down.stabilization_seconds} s of lower need come before any removal",

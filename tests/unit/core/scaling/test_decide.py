@@ -375,16 +375,16 @@ def test_the_minimum_is_named_where_less_would_do() -> None:
 # Modes
 
 
-@pytest.mark.parametrize("mode", ["off", "external"])
-def test_where_others_decide_nothing_is_decided_or_remembered(mode) -> None:
-    decision, after = decide(state(policy(mode=mode), 3, load(3, queue=500), memory=Memory(full_batch=3.0)), 0.0)
+def test_where_scaling_is_off_nothing_is_decided_or_remembered() -> None:
+    decision, after = decide(state(policy(mode="off"), 3, load(3, queue=500), memory=Memory(full_batch=3.0)), 0.0)
 
-    assert (decision.to_replicas, decision.winner, decision.changes) == (3, mode, False)
+    assert (decision.to_replicas, decision.winner, decision.changes) == (3, "off", False)
     assert after.memory == Memory()
 
 
-def test_a_recommendation_is_decided_as_in_auto_and_stays_the_same_while_nobody_follows_it() -> None:
-    rules, seen = policy(maximum=50, mode="recommend"), load(1, queue=1000, running=10)
+@pytest.mark.parametrize("mode", ["recommend", "external"])
+def test_a_recommendation_is_decided_as_in_auto_and_stays_the_same_while_nobody_follows_it(mode) -> None:
+    rules, seen = policy(maximum=50, mode=mode), load(1, queue=1000, running=10)
     current, wished = state(rules, 1, seen), []
     for now in range(0, 60, 2):
         decision, current = decide(current, float(now))

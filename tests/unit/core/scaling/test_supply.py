@@ -20,7 +20,7 @@ BUSY = 900.0
 
 def short_of(unschedulable: int, wanted: int = 5) -> Fleet:
     ready = wanted - unschedulable
-    return Fleet(wanted, ready, unschedulable, unschedulable, NO_GPU)
+    return Fleet(wanted, ready, unschedulable, unschedulable, unschedulable_reason=NO_GPU)
 
 
 def observed(*looks: tuple[float, Fleet], fewest: int = 1) -> Supply:
@@ -112,7 +112,7 @@ class Run:
     def look(self, seconds: float = 0.0) -> Decision:
         self.now += seconds
         ready = min(self.nodes, self.wanted)
-        fleet = Fleet(self.wanted, ready, self.wanted - ready, self.wanted - ready, NO_GPU)
+        fleet = Fleet(self.wanted, ready, self.wanted - ready, self.wanted - ready, unschedulable_reason=NO_GPU)
         load = FleetLoad(ready, self.silent, BUSY, 8.0 * ready, 0.5, None, 100.0, no_gpu_metrics=True)
         decision, self.state = decide(replace(self.state, fleet=fleet, load=load), self.now)
         self.wanted = decision.to_replicas
