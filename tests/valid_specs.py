@@ -78,8 +78,9 @@ schedules = lists_of(
 )
 scaling = some(
     mode=st.sampled_from(["auto", "recommend", "external", "off"]),
-    minReplicas=st.integers(1, 1000),
+    minReplicas=st.integers(0, 1000),
     maxReplicas=st.integers(1, 1000),
+    idleSeconds=st.integers(10, 604800),
     signals=some(
         queueDepth=some(perReplica=st.integers(1, 100000)),
         gpuUtilization=some(target=st.integers(1, 100), role=st.sampled_from(["guard", "target", "off"])),

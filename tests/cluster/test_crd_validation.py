@@ -161,9 +161,9 @@ REFUSED = [
     ),
     pytest.param(
         "scaling.minReplicas",
-        0,
-        r"spec\.scaling\.minReplicas: Invalid value: 0: .*greater than or equal to 1",
-        id="min 0",
+        -1,
+        r"spec\.scaling\.minReplicas: Invalid value: -1: .*greater than or equal to 0",
+        id="min under 0",
     ),
     pytest.param(
         "scaling.schedules",
@@ -207,7 +207,7 @@ REFUSED = [
     pytest.param(
         "replicas",
         3,
-        r"spec\.replicas: .*is 3, .*only read in the scaling modes external and off; in mode auto",
+        r"spec\.replicas: .*is 3, .*only read in the scaling modes external and off, and in auto .* in mode auto",
         id="replicas that nobody reads",
     ),
     pytest.param(

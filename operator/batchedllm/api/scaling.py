@@ -91,8 +91,22 @@ class Scaling(ApiModel):
         "subresource (or the Deployment itself, while `spec.replicas` is unset). `off`: `spec.replicas`, or "
         "`minReplicas` where it is unset.",
     )
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas.")
+    min_replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Fewest replicas. 0: none after `idleSeconds` without a request. Requests do not wake the model, "
+        "for nobody is there to take them; a new value of the annotation `batchedllm.dev/wake` does, for `idleSeconds`, "
+        "and so does `kubectl scale --replicas=1`, until it is set to 0. A schedule's `minReplicas` does it by the "
+        "clock.",
+    )
     max_replicas: int = Field(default=1, ge=1, le=1000, description="Most replicas.")
+    idle_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=604800,
+        description="Seconds without a request after which no replica is left, where `minReplicas` is 0.",
+    )
     signals: Signals = Field(default_factory=Signals, description="What the number of replicas is decided from.")
     scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas are added.")
     scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas are removed.")

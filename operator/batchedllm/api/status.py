@@ -99,6 +99,9 @@ class BatchedLLMStatus(ApiModel):
         default=None,
         description="Replicas that the operator would choose; only in the modes `recommend` and `external`.",
     )
+    woken_by: str | None = Field(
+        default=None, description="Value of the annotation `batchedllm.dev/wake` that was acted upon last."
+    )
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     image: str | None = Field(default=None, description="Engine image in use.")
     endpoint: str | None = Field(default=None, description="Address of the model within the cluster.")

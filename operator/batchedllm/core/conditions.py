@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from batchedllm.api import names
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.advice import NO_ADVICE, Advice
@@ -16,6 +17,7 @@ from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
 from batchedllm.core.scaling.schedule import PREFIX, Bounds, policy_bounds
 from batchedllm.core.scaling.types import Decision
+from batchedllm.core.scaling.zero import WAKE
 
 MAX_MESSAGE_LENGTH: Final = 1000
 
@@ -132,7 +134,9 @@ def timestamp(now: datetime) -> str:
 
 def _ready(situation: Situation) -> Verdict:
     if situation.wanted == 0:
-        return Verdict(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, "0 replicas are wanted, nothing is served")
+        return Verdict(
+            ConditionType.READY, "True", Reason.SCALED_TO_ZERO, f"0 replicas are wanted{_how_to_wake(situation)}"
+        )
     if situation.serves:
         return Verdict(ConditionType.READY, "True", Reason.SERVING, "the model answers requests")
     if situation.stalled is not None:
@@ -140,6 +144,15 @@ def _ready(situation: Situation) -> Verdict:
     failure = situation.first_failure
     why = f". {failure.pod}: {failure.message}" if failure else "; the first one is starting"
     return Verdict(ConditionType.READY, "False", Reason.NO_READY_REPLICAS, f"no replica answers requests{why}")
+
+
+def _how_to_wake(situation: Situation) -> str:
+    if situation.spec.scaling.mode != "auto":
+        return ", nothing is served"
+    return (
+        f" after {situation.spec.scaling.idle_seconds} s without a request; to wake it: kubectl annotate --overwrite "
+        f'batchedllm NAME {names.ANNOTATION_WAKE}="$(date)", or kubectl scale batchedllm NAME --replicas=1'
+    )
 
 
 def _reconciling(situation: Situation) -> Verdict | None:
@@ -195,7 +208,7 @@ _WHO_SCALES: Final = {
     "recommend": (Reason.RECOMMENDING, "mode recommend: decisions are in the status and are not applied"),
     "external": (
         Reason.EXTERNAL,
-        "mode external: the scale subresource, or the Deployment's, sets the replicas; ours are status.recommendedReplicas",
+        "mode external: the scale subresource, or the Deployment's, sets the replicas; see status.recommendedReplicas",
     ),
     "off": (Reason.SWITCHED_OFF, "mode off: spec.replicas, or minReplicas, is kept"),
 }
@@ -205,15 +218,19 @@ def _scaling_active(situation: Situation) -> Verdict:
     scaling, load = situation.spec.scaling, situation.load
     if scaling.mode in _WHO_SCALES:
         return Verdict(ConditionType.SCALING_ACTIVE, "False", *_WHO_SCALES[scaling.mode])
-    unread = situation.spec.replicas
-    note = "" if unread is None else f"; spec.replicas={unread} is not read in mode auto"
+    if situation.wanted == 0:
+        words = f"0 replicas are wanted{_how_to_wake(situation)}"
+        return Verdict(ConditionType.SCALING_ACTIVE, "True", Reason.SCALED_TO_ZERO, words)
+    unread = situation.spec.replicas if scaling.min_replicas > 0 else None
+    note = "" if unread is None else f"; spec.replicas={unread} is not read in mode auto with minReplicas over 0"
     if load is None or load.reporting_replicas == 0:
         message = f"no replica reports fresh metrics: nothing is removed, and added only up to minReplicas{note}"
         return Verdict(ConditionType.SCALING_ACTIVE, "False", Reason.NO_FRESH_METRICS, message)
     target = scaling.signals.gpu_utilization.role == "target"
     warning = "; GPU utilization as a target reads 100 % from a batch of 2 on" if target else ""
     bounds = situation.decision.bounds or policy_bounds(scaling)
-    message = f"between {bounds.low} and {bounds.high} replicas{_scheduled(bounds)}{warning}{note}"
+    low = 0 if bounds.low_by == WAKE else bounds.low
+    message = f"between {low} and {bounds.high} replicas{_scheduled(bounds)}{warning}{note}"
     return Verdict(ConditionType.SCALING_ACTIVE, "True", Reason.SCALING, message)
 
 

@@ -25,6 +25,7 @@ from batchedllm.core.scaling.schedule import bounds_at
 from batchedllm.core.scaling.types import Decision, ScalingState
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
+from batchedllm.core.wake import wake
 from batchedllm.core.wishes import changing, compared, drifts_of, superfluous, template_of
 
 GETTING_KNOWN_SECONDS: Final = 1.0
@@ -97,6 +98,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         memory=gathered.memory,
         batch_limit=spec.batching.max_num_seqs,
         scheduled=bounds_at(spec.scaling, look.now.wall),
+        wake=wake(resource, spec),
     )
     decision, state = decide(state, now)
     replicas = replicas_to_apply(spec, observed.deployment, decision)

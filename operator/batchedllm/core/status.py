@@ -16,6 +16,7 @@ from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.service import endpoint
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
+from batchedllm.core.wake import woken_by
 
 LOAD_WRITE_SECONDS: Final = 5
 """Shortest time between two writes of a status in which only the load differs."""
@@ -34,6 +35,7 @@ def build_status(situation: Situation, resource: Manifest, image: str, now: date
         "replicas": len(observed.replicas),
         "readyReplicas": sum(one.is_ready for one in observed.replicas),
         "wantedReplicas": situation.wanted,
+        "wokenBy": woken_by(resource),
         "selector": ",".join(f"{label}={value}" for label, value in names.selector(owner.name).items()),
         "image": image,
         "endpoint": endpoint(owner),
@@ -48,7 +50,7 @@ def build_status(situation: Situation, resource: Manifest, image: str, now: date
         found["recommendedReplicas"] = situation.decision.to_replicas
     if situation.load is not None and situation.load.reporting_replicas > 0:
         found["load"] = rounded(situation.load)
-    return {field: value for field, value in found.items() if value != []}
+    return {field: value for field, value in found.items() if value not in ([], "")}
 
 
 def recommended(advice: Advice, previous: Mapping[str, Any], now: datetime) -> list[dict[str, str]]:

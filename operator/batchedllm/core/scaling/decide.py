@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, supply, wording
+from batchedllm.core.scaling import limits, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.signals import Opinion, opinions
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
@@ -26,6 +26,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
         return _off(state), replace(state, memory=Memory())
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
+    scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
     opinion = opinions(state)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
@@ -33,7 +34,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     draft = limits.apply(limits.Draft(needed), situation)
     decision = _decision(situation, draft, opinion, strongest)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    return decision, replace(state, memory=memory)
+    return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
 def _off(state: ScalingState) -> Decision:
@@ -71,6 +72,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     if policy.mode == "auto":
         nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
         memory = replace(memory, supply=nodes)
+    memory = replace(memory, busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds))
     return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
 
 

@@ -42,8 +42,8 @@ class Bounds:
         return (self.low_by, self.low), (self.high_by, self.high)
 
     def hold_up(self, limit: str, replicas: int) -> bool:
-        """Whether a limit of this name is the upper bound and stopped at this number."""
-        return limit == self.high_by and replicas == self.high
+        """Whether a limit of this name is the upper bound and stopped at this number; not where none is wanted."""
+        return limit == self.high_by and replicas == self.high > 0
 
 
 @dataclass(frozen=True, slots=True)

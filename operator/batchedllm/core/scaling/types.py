@@ -90,8 +90,20 @@ class Memory:
     """Requests that one replica computes at a time when it is full, as last seen."""
     supply: Supply = field(default_factory=Supply)
     """Replicas that found no node."""
+    busy_at_seconds: float | None = None
+    """When there was last a request, a replica that started, or someone who woke the model."""
     signs: tuple[Sign, ...] = ()
     """What is seen and may be told to people once it lasts."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Who wants a model awake that may scale to zero."""
+
+    floor: int = 0
+    """Fewest replicas by the `scale` subresource."""
+    is_new: bool = False
+    """Whether it was woken since the last look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +119,7 @@ class ScalingState:
     """Most requests that one replica may compute at a time (`maxNumSeqs`); None: left to the engine."""
     scheduled: Bounds | None = None
     """The bounds at this time; None: those of the policy at all times."""
+    wake: Wake = field(default_factory=Wake)
 
     @property
     def bounds(self) -> Bounds:
