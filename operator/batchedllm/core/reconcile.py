@@ -1,12 +1,13 @@
 """One reconciliation: from what was gathered to what to do. The only door between the shell and the core."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from batchedllm.api.conditions import Reason
 from batchedllm.api.resource import InvalidSpec, parse
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.advice import advise
 from batchedllm.core.conditions import Situation
 from batchedllm.core.left_alone import first_look, left_as_it_is, nothing_made
 from batchedllm.core.manifests.children import children, spec_of
@@ -20,9 +21,12 @@ from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.objective import objective_of
+from batchedllm.core.scaling.recommendations import Scene
+from batchedllm.core.scaling.schedule import bounds_at
 from batchedllm.core.scaling.types import Decision, ScalingState
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
+from batchedllm.core.wake import wake
 from batchedllm.core.wishes import changing, compared, drifts_of, superfluous, template_of
 
 GETTING_KNOWN_SECONDS: Final = 1.0
@@ -87,16 +91,18 @@ def _in_force(look: Look) -> BatchedLLMSpec | None:
 def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
     gathered, observed, planned = look.gathered, look.observed, look.planned
-    resource, image = gathered.resource, look.defaults.engine_image
+    resource, image, now = gathered.resource, look.defaults.engine_image, look.now.monotonic_seconds
     state = ScalingState(
-        spec.scaling,
-        observed.fleet,
-        gathered.load,
-        gathered.memory,
-        spec.batching.max_num_seqs,
-        objective_of(spec.slo),
+        policy=spec.scaling,
+        fleet=observed.fleet,
+        load=gathered.load,
+        memory=gathered.memory,
+        batch_limit=spec.batching.max_num_seqs,
+        objective=objective_of(spec.slo),
+        scheduled=bounds_at(spec.scaling, look.now.wall),
+        wake=wake(resource, spec),
     )
-    decision, state = decide(state, look.now.monotonic_seconds)
+    decision, state = decide(state, now)
     replicas = replicas_to_apply(spec, observed.deployment, decision)
     wanted = children(owner_of(resource), spec, image, replicas.number)
     wishes = compared(wanted if planned.record is None else (*wanted, planned.record), gathered, replicas)
@@ -104,6 +110,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     is_held = spec is not planned.spec
     replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
     after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
+    advised = advise(Scene(spec, observed.fleet, gathered.load, decision), state.memory.signs, resource["status"], now)
     situation = Situation(
         spec=spec,
         observed=observed,
@@ -114,6 +121,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         changing=changing(wishes),
         stalled=_held(planned) if is_held and planned.is_final else stall(gathered, observed, template),
         planned=after.condition,
+        advice=advised.advice,
     )
     status = build_status(situation, resource, spec.engine.image or image, look.now.wall)
     status |= {} if planned.planned is None else {"plan": planned.planned.status}
@@ -127,10 +135,14 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         status=status if write_seconds == 0 else None,
         notices=notices(Change(situation, resource["status"], drifts_of(wishes))),
         look_again_seconds=_soonest(
-            write_seconds or None, decision.retry_seconds, _watch_seconds(situation), planned.look_again_seconds
+            write_seconds or None,
+            decision.retry_seconds,
+            advised.look_again_seconds,
+            _watch_seconds(situation),
+            planned.look_again_seconds,
         ),
         decision=decision,
-        memory=state.memory,
+        memory=replace(state.memory, signs=advised.signs),
         wants_logs_of=observed.wants_logs_of,
         lesson=after.lesson,
         wants_start_log_of=after.wants_start_log_of,

@@ -72,7 +72,7 @@ def test_a_replica_that_is_too_busy_to_answer_says_nothing_against_more_of_them(
 def test_pods_that_cannot_even_be_made_find_no_place_either():
     refused = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: gpus"}
 
-    assert fleet(3, pod("a"), conditions=(refused,)).unschedulable == 1
+    assert fleet(3, pod("a"), conditions=(refused,)).unschedulable == 2
 
 
 def test_a_deleted_deployment_asks_for_what_it_had():

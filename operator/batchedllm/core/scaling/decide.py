@@ -10,7 +10,7 @@ import math
 from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, wording
+from batchedllm.core.scaling import limits, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
@@ -35,6 +35,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
         return _off(state), replace(state, memory=Memory(experience=state.memory.experience))
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
+    scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
     state, prospect = _informed(state, now_seconds)
     opinion = opinions(state, prospect)
     state = _with_asked(state, prospect, opinion, now_seconds)
@@ -44,7 +45,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     draft = limits.apply(limits.Draft(needed), situation)
     decision = _decision(situation, draft, opinion, strongest)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    return decision, replace(state, memory=memory)
+    return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
 def _off(state: ScalingState) -> Decision:
@@ -100,6 +101,10 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
         memory = Memory(full_batch=memory.full_batch, experience=memory.experience)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
+    if policy.mode == "auto":
+        nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
+        memory = replace(memory, supply=nodes)
+    memory = replace(memory, busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds))
     return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
 
 
@@ -134,7 +139,7 @@ def _situation(
     high = low if certain else max(low, state.fleet.wanted)
     horizon = max(policy.scale_up.stabilization_seconds, limits.hold_seconds(state))
     memory = stabilization.record(state.memory, now_seconds, low, high, horizon)
-    base = min(policy.max_replicas, max(policy.min_replicas, state.fleet.wanted))
+    base = state.bounds.bounded(state.fleet.wanted)
     return limits.Situation(state, memory, now_seconds, base, certain)
 
 
@@ -145,11 +150,11 @@ def _decision(
     wanted = state.fleet.wanted
     unknown = dict.fromkeys(opinion.reason for opinion in candidates if not opinion.known)
     why = strongest.reason if strongest is not None else "; ".join(unknown)
-    limited = tuple(wording.limit(name, situation) for name in draft.limited_by)
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
-    if winner in ("minReplicas", "maxReplicas") and winner not in limited_by:
+    if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)
-        limited = (*limited, wording.limit(winner, situation))
+    limited = tuple(wording.limit(name, situation, draft.replicas) for name in limited_by)
+    rests = state.memory.supply.rests(situation.now_seconds)
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,
@@ -157,14 +162,18 @@ def _decision(
         reason=wording.sentence(wanted, draft.replicas, why, limited),
         candidates=tuple(opinion.candidate for opinion in candidates),
         limited_by=limited_by,
-        retry_seconds=draft.retry_seconds,
+        retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
+        bounds=state.bounds,
+        given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
     )
 
 
 def _winner(situation: limits.Situation, draft: limits.Draft, strongest: Opinion | None) -> str:
     """Who decided: a bound that had to be restored, `hold` where nothing may or needs to move, else the signal."""
     if draft.replicas == situation.base != situation.state.fleet.wanted:
-        return "minReplicas" if situation.base > situation.state.fleet.wanted else "maxReplicas"
+        return situation.bound_at(situation.base, situation.state.fleet.wanted)
+    if limits.CAPACITY_GIVEN_UP in draft.limited_by and draft.replicas < situation.base:
+        return limits.CAPACITY_GIVEN_UP
     if strongest is None:
         return "hold"
     if draft.replicas == situation.base and strongest.replicas != situation.base:

@@ -409,13 +409,9 @@ def test_switched_off_nothing_is_decided_and_only_what_was_learned_is_remembered
     assert after.memory == Memory(experience=learned)
 
 
-def test_where_others_scale_it_is_decided_all_the_same_for_them_to_read() -> None:
-    seen = load(3, queue=500, running=9)
-    assert once(policy(mode="external"), 3, seen) == once(policy(), 3, seen)
-
-
-def test_a_recommendation_is_decided_as_in_auto_and_stays_the_same_while_nobody_follows_it() -> None:
-    rules, seen = policy(maximum=50, mode="recommend", up=ScaleUp(max_step=4)), load(1, queue=1000, running=10)
+@pytest.mark.parametrize("mode", ["recommend", "external"])
+def test_a_recommendation_is_decided_as_in_auto_and_stays_the_same_while_nobody_follows_it(mode) -> None:
+    rules, seen = policy(maximum=50, mode=mode, up=ScaleUp(max_step=4)), load(1, queue=1000, running=10)
     current, wished = state(rules, 1, seen), []
     for now in range(0, 60, 2):
         decision, current = decide(current, float(now))

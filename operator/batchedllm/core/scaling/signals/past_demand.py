@@ -31,7 +31,7 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
     if not outlook.is_known:
         return Opinion(NAME, None, NOT_TOLD)
     objective = outlook.objective
-    fewest = fewest_replicas(outlook.past, outlook.late_shares, objective.late_share, state.policy.max_replicas)
+    fewest = fewest_replicas(outlook.past, outlook.late_shares, objective.late_share, state.bounds.high)
     span = "last minutes, steady ones," if outlook.is_steady else "past half hour"
     margin = f", {outlook.margin:.2f} times for bursts not seen yet" if outlook.margin > 1 else ""
     reason = (
