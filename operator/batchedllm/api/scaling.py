@@ -96,9 +96,8 @@ class Scaling(ApiModel):
         ge=0,
         le=1000,
         description="Fewest replicas. 0: none after `idleSeconds` without a request. Requests do not wake the model, "
-        "for nobody is there to take them; a new value of the annotation `batchedllm.dev/wake` does, for `idleSeconds`, "
-        "and so does `kubectl scale --replicas=1`, until it is set to 0. A schedule's `minReplicas` does it by the "
-        "clock.",
+        "nobody is there to take them. A new value of the annotation `batchedllm.dev/wake` does, for `idleSeconds`; "
+        "so does `kubectl scale --replicas=1`, until it is set to 0, and a schedule with a `minReplicas`.",
     )
     max_replicas: int = Field(default=1, ge=1, le=1000, description="Most replicas.")
     idle_seconds: int = Field(

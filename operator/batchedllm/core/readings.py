@@ -98,6 +98,8 @@ class FleetLoad:
     whole short window. None: no replica was full."""
     running_max: float | None = None
     """Largest batch among the reporting replicas."""
+    readings: tuple[PodReading, ...] = ()
+    """The latest fresh reading of each reporting replica."""
     cache_labels: tuple[tuple[str, tuple[tuple[str, str], ...]], ...] = ()
     """By pod, what each reporting replica says of its KV cache."""
 

@@ -17,8 +17,9 @@ from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
 from batchedllm.core.planning.afterwards import Logs, Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
-from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
+from batchedllm.core.reconcile_types import Defaults, Gathered, Manifest, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
+from batchedllm.core.scale_in import marks
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.recommendations import Scene
 from batchedllm.core.scaling.schedule import bounds_at
@@ -129,6 +130,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         write_seconds = max(write_seconds, GETTING_KNOWN_SECONDS)
     return Outcome(
         apply=(*(wish.manifest for wish in wishes if wish.drift is not None), *planned.apply),
+        mark=_marks(look, template, replicas.number),
         delete=(*superfluous(wishes, gathered), *planned.delete),
         status=status if write_seconds == 0 else None,
         notices=notices(Change(situation, resource["status"], drifts_of(wishes))),
@@ -145,6 +147,13 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         lesson=after.lesson,
         wants_start_log_of=after.wants_start_log_of,
     )
+
+
+def _marks(look: Look, template: str, left: int | None) -> tuple[Manifest, ...]:
+    """Return the pods to mark before all but `left` replicas are removed; a rollout removes by version instead."""
+    is_removal = left is not None and left < look.observed.fleet.wanted and not look.observed.has_others(template)
+    load = look.gathered.load
+    return marks(look.gathered.pods, load.readings, left) if is_removal and left is not None and load else ()
 
 
 def _knows_less_than_the_status(gathered: Gathered) -> bool:

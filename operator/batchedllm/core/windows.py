@@ -105,6 +105,7 @@ class Windows:
             stalled_running=sum(reading.running or 0.0 for reading in stalled),
             full_batch=_full_batch([short[pod] for pod in sorted(heard) if pod not in stalled_pods]),
             running_max=max((reading.running or 0.0 for reading in reporting), default=None),
+            readings=tuple(reporting),
             cache_labels=tuple((reading.pod, reading.cache_labels) for reading in reporting if reading.cache_labels),
         )
 
