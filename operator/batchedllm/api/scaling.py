@@ -109,6 +109,11 @@ class Scaling(ApiModel):
     signals: Signals = Field(default_factory=Signals, description="What the number of replicas is decided from.")
     scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas are added.")
     scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas are removed.")
+    prediction: Literal["off", "seasonal"] = Field(
+        default="off",
+        description="`seasonal`: what was needed at this time a day and a week ago, less a fifth, is asked for, by "
+        "as long ahead as a replica takes to start. It never removes replicas.",
+    )
     schedules: Schedules = Field(
         default_factory=list,
         description="Other bounds at some times, in the modes `auto` and `recommend` and for the number that is "

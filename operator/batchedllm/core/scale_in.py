@@ -2,7 +2,7 @@
 
 Kubernetes takes pods that are not ready first, then those with the lowest deletion cost, an annotation
 (https://kubernetes.io/docs/concepts/workloads/controllers/replicaset/#pod-deletion-cost). It asks not to change it
-often, so it is written just before a removal, on the pods that are to go, and taken back from those that did not have to.
+often, so it is written just before a removal, on the pods that are to go, and later taken back from those that did not.
 """
 
 from collections.abc import Iterable, Mapping

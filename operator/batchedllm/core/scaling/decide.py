@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, supply, wording, zero
+from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.signals import Opinion, opinions
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
@@ -27,13 +27,14 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
     scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
-    opinion = opinions(state)
+    opinion = (*opinions(state), *seasonal.opinions(state))
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
     decision = _decision(situation, draft, opinion, strongest)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
+    memory = replace(memory, seasons=seasonal.recorded(state, opinion))
     return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
@@ -66,7 +67,9 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = Memory(full_batch=memory.full_batch)
+        memory = Memory(
+            full_batch=memory.full_batch, seasons=memory.seasons, learned_of=memory.learned_of, is_kept=memory.is_kept
+        )
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
     if policy.mode == "auto":

@@ -22,6 +22,8 @@ class Fleet:
     """Those of `pending` that the scheduler finds no node for."""
     failing: int = 0
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
+    startup_seconds: float | None = None
+    """From making a replica to its first answer, as seen; None: none was seen to start."""
     unschedulable_reason: str = ""
     """The scheduler's words about a replica without a node."""
 
@@ -92,6 +94,12 @@ class Memory:
     """Replicas that found no node."""
     busy_at_seconds: float | None = None
     """When there was last a request, a replica that started, or someone who woke the model."""
+    seasons: tuple[tuple[int, int], ...] = ()
+    """(ten-minute slot since 1970, most replicas that the signals asked for in it), of the last week."""
+    learned_of: str = ""
+    """Fingerprint of what was learned from: model, engine, GPU and batching."""
+    is_kept: bool = False
+    """Whether what was learned is kept in a ConfigMap."""
     signs: tuple[Sign, ...] = ()
     """What is seen and may be told to people once it lasts."""
 
@@ -120,6 +128,8 @@ class ScalingState:
     scheduled: Bounds | None = None
     """The bounds at this time; None: those of the policy at all times."""
     wake: Wake = field(default_factory=Wake)
+    wall_seconds: float | None = None
+    """Seconds since 1970, for what depends on the time of the day; None where that means nothing."""
 
     @property
     def bounds(self) -> Bounds:
