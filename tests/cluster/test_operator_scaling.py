@@ -118,3 +118,25 @@ def test_the_emptiest_pod_is_removed_though_it_is_the_oldest(
 
     eventually(lambda: len(ready_pods(models)) == 2, seconds=60)
     assert oldest not in ready_pods(models)
+
+
+def test_what_is_learned_outlives_the_operator_and_is_not_written_at_rest(
+    start_operator: StartOperator, models: Models, sim_image: str
+) -> None:
+    first = start_operator("--scrape-interval-seconds", "0.5")
+    first.wait_until_leading()
+    scaling = {"maxReplicas": 2, "prediction": "seasonal", "signals": {"queueDepth": {"perReplica": 1}}}
+    models.apply("opt", engine={"image": sim_image, **ENGINE}, batching={"maxNumSeqs": 1}, scaling=scaling)
+    (pod,) = eventually(lambda: ready_pods(models), seconds=60).values()
+    for _ in range(4):
+        busy(pod["status"]["podIP"])
+
+    kept = eventually(lambda: models.get("configmap", "opt-learned"), seconds=60)
+    assert "seasons" in json.loads(kept["data"]["learned.json"])
+    assert first.terminate() == 0
+    second = start_operator()
+    second.wait_until_leading()
+    eventually(lambda: second.metric("batchedllm_operator_candidate_replicas", 'signal="queueDepth"') > 0, seconds=60)
+
+    assert models.get("configmap", "opt-learned")["metadata"]["resourceVersion"] == kept["metadata"]["resourceVersion"]
+    assert second.metric("batchedllm_operator_recommended_replicas", 'name="opt"') >= 1
