@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults cluster cluster-down cluster-clean demo demo-down bench images push
+.PHONY: help venv lock generate lint unit test test-faults cluster cluster-down cluster-clean demo demo-down bench judge images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -43,9 +43,18 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q
 
+# Most tests of a cluster wait for it rather than compute, so three run at once even on two cores. Those that start a
+# real vLLM are one group (xdist_group), which one worker runs: two engines would starve each other. What measures time
+# itself, or works on the whole cluster, is marked `alone` and runs afterwards, by itself. The longest come first.
+# Images are loaded before, so that no test's time limit has to allow for a build.
+TEST_WORKERS ?= 3
+ALL_TESTS := tests/engine tests/cluster tests/chart tests/properties tests/unit
+
 test: lint ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
 	@$(RUN) -m testbed up
-	@$(VENV)/bin/pytest tests/unit tests/properties tests/chart tests/cluster tests/engine -q --durations=10
+	@test -n "$${KUBECONFIG:-}" || $(RUN) -m testbed load-image operator engine-sim engine-cpu
+	@$(VENV)/bin/pytest $(ALL_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
+	@$(VENV)/bin/pytest tests/chart tests/cluster -m alone -q --durations=5
 
 test-faults: venv ## of these only: the operator killed, doubled, cut off and misled
 	@$(RUN) -m testbed up
@@ -70,6 +79,9 @@ bench: venv ## the numbers of docs/performance.md: some 12 minutes, best on an i
 	@PYTHONPATH=tests:operator:engine_image $(VENV)/bin/python -m bench.operator_numbers --index $(or $(INDEX),0)
 	@PYTHONPATH=operator $(VENV)/bin/python tests/bench/engine_accuracy.py
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/python tests/bench/engine_simulation.py
+
+judge: venv ## the tables of docs/scaling.md: TRACES=folder [PROCESSES=2]; long the first time, then only what has changed
+	@PYTHONPATH=$$($(VENV)/bin/python tests/bench/compiled.py):tests $(VENV)/bin/python -m bench.scaling_judge --traces "$(TRACES)" --processes $(or $(PROCESSES),1) --write
 
 images: venv ## build the project's images into archives (docker, or buildah where there is none)
 	@$(RUN) -m testbed build-image operator engine-sim engine-cpu

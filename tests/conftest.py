@@ -15,8 +15,10 @@ if TYPE_CHECKING:
 def cluster() -> "Cluster":
     """The cluster of this run: the one KUBECONFIG names, or the testbed's own, which stays up afterwards."""
     import testbed  # noqa: PLC0415 - tests without a cluster must not need it
+    from testbed.definition import Gpus  # noqa: PLC0415 - as above
 
-    return testbed.ensure_cluster()
+    # Every replica takes a GPU, and tests run beside each other: none of them is to wait for another one's.
+    return testbed.ensure_cluster(gpus=Gpus(count=128))
 
 
 @pytest.hookimpl(wrapper=True)

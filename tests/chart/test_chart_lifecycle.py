@@ -11,7 +11,7 @@ import yaml
 from chart.rendering import CHART, ROOT
 from testbed.errors import TestbedError
 
-pytestmark = [pytest.mark.chart, pytest.mark.cluster]
+pytestmark = [pytest.mark.chart, pytest.mark.cluster, pytest.mark.alone]
 
 CRD = "crd/batchedllms.batchedllm.dev"
 MODEL = "llama-8b"

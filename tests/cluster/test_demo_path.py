@@ -10,6 +10,7 @@ ROOT = Path(__file__).parents[2]
 
 
 @pytest.mark.cluster
+@pytest.mark.alone
 @pytest.mark.slow
 def test_the_demo_serves_a_burst_scales_and_draws_it(cluster, tmp_path):
     command = [sys.executable, "-m", "demo", "--engine", "sim", "--seconds", "20", "--output", str(tmp_path)]

@@ -185,6 +185,7 @@ ON_A_VOLUME = {"source": {"pvc": {"claimName": "models"}}}
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("engine")
 def test_a_model_on_a_volume_is_inspected_once_and_known_after_a_restart(
     start_operator: StartOperator, models: Models, folder: Path, cpu_engine: dict[str, Any]
 ) -> None:
@@ -214,6 +215,7 @@ def test_a_model_on_a_volume_is_inspected_once_and_known_after_a_restart(
 
 
 @pytest.mark.engine
+@pytest.mark.xdist_group("engine")
 @pytest.mark.parametrize(
     ("model", "wanted"),
     [

@@ -97,6 +97,10 @@ def test_an_engine_that_ends(
     told = failure(models, "opt", reason, seconds=90)
 
     assert words in told["message"]
+    if how == "cuda-oom":
+        planned = models.condition("opt", "MemoryPlanned")
+        assert planned["reason"] == reason
+        assert "Smallest changes that fit: memory.gpuUtilization" in planned["message"]
     assert models.condition("opt", "EngineHealthy")["status"] == "False"
     assert len(models.list("pods")) == 1, "a failing replica is no reason to scale up"
 

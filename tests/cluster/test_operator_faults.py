@@ -103,6 +103,24 @@ def test_two_operators_one_writer_and_a_takeover_in_time(
     assert after_term <= 5
 
 
+def test_who_is_told_to_end_gives_the_lease_up_however_slowly_it_is_answered(
+    start_operator: StartOperator, models: Models, faulty_api: FaultyApi, tmp_path: Path
+) -> None:
+    """Giving up takes longer than the time between two renewals: none comes in between, and the exit code is 0."""
+    one = start_operator(kubeconfig=faulty_api.kubeconfig(tmp_path / "faulty"))
+    one.wait_until_leading()
+
+    def slowly(request: web.Request) -> None:
+        if "/leases/" in request.path and one.says("^stopping"):
+            time.sleep(3)  # the API server is slow
+
+    faulty_api.answer_instead = slowly
+
+    assert one.terminate() == 0
+    assert one.says("^released lease")
+    assert not (models.get("lease", "batchedllm-operator") or {})["spec"].get("holderIdentity")
+
+
 def test_who_loses_the_lease_ends_without_another_write(
     start_operator: StartOperator, models: Models, faulty_api: FaultyApi, tmp_path: Path
 ) -> None:

@@ -15,6 +15,7 @@ from testbed import archives, registry
 from testbed.commands import run
 from testbed.errors import TestbedError
 from testbed.images import BuiltImage
+from testbed.locks import exclusive
 from testbed.paths import cache_directory
 
 pytestmark = [pytest.mark.cluster, pytest.mark.slow]
@@ -24,10 +25,11 @@ def registry_program() -> Path:
     """Debian's docker-registry, unpacked and not installed: an installed one would start a service."""
     folder = cache_directory() / "bin/docker-registry"
     program = folder / "usr/bin/docker-registry"
-    if not program.exists():
-        folder.mkdir(parents=True, exist_ok=True)
-        run(["apt-get", "download", "docker-registry"], cwd=folder, timeout_seconds=300)
-        run(["dpkg", "-x", str(next(folder.glob("*.deb"))), str(folder)], timeout_seconds=60)
+    with exclusive(folder.with_suffix(".lock"), "fetching a registry"):
+        if not program.exists():
+            folder.mkdir(parents=True, exist_ok=True)
+            run(["apt-get", "download", "docker-registry"], cwd=folder, timeout_seconds=300)
+            run(["dpkg", "-x", str(next(folder.glob("*.deb"))), str(folder)], timeout_seconds=60)
     return program
 
 

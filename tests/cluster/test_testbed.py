@@ -24,7 +24,8 @@ GPUS = Gpus(count=4, product="NVIDIA-H100-80GB-HBM3", memory_mebibytes=81559)
 
 pytestmark = [
     pytest.mark.cluster,
-    pytest.mark.timeout(300),
+    pytest.mark.alone,
+    pytest.mark.timeout(300, func_only=True),  # programs may have to be built first
     pytest.mark.skipif(os.geteuid() != 0, reason="the embedded cluster needs root"),
     pytest.mark.skipif(bool(os.environ.get("KUBECONFIG")) or kind_is_usable(), reason="another provider is in use"),
 ]
@@ -33,7 +34,7 @@ pytestmark = [
 @pytest.fixture(scope="module")
 def embedded():
     provider = EmbeddedCluster(INDEX)
-    for module in (builds.KUBERNETES, builds.CONTAINERD, builds.PAUSE):
+    for module in (builds.KUBERNETES, builds.CONTAINERD, builds.PAUSE, builds.KWOK):
         builds.build(module)
     provider.down()
     yield provider

@@ -20,7 +20,7 @@ INSPECT = "python3 -m batchedllm_engine.inspect --output=/dev/termination-log"
 FROM_HUB = f"python3 /files/fake_hub.py 8123 & sleep 1; export HF_HUB_OFFLINE=0 HF_ENDPOINT={HUB}; {INSPECT}"
 WRITABLE = ("/tmp", "/home/engine")
 
-pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.xdist_group("engine"), pytest.mark.slow]
 
 
 def pod(name, image, script):

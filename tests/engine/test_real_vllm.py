@@ -17,7 +17,7 @@ ROOT = Path(__file__).parents[2]
 READY_SECONDS = 420
 """A first start compiles nothing, but imports a lot; two cores are shared with everything else."""
 
-pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.xdist_group("engine"), pytest.mark.slow]
 
 
 @pytest.fixture
@@ -86,8 +86,8 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     """24 clients on a batch of 8 make a queue that the operator reads; 2 that stay see a replica come and go."""
     cluster.load_image("engine-cpu")
     example = yaml.safe_load((ROOT / "examples/cpu.yaml").read_text())
-    # The second replica starts on the cores that the first one computes on: the rush may end before it is there.
-    example["spec"]["scaling"]["scaleDown"]["stabilizationSeconds"] = 90
+    # The second replica starts on the cores that the first one computes on: it must not be given up before it is there.
+    example["spec"]["scaling"]["scaleDown"]["stabilizationSeconds"] = 600
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(example))
     eventually(
         lambda: status(cluster, namespace).get("readyReplicas") == 1, READY_SECONDS, "the first replica is Ready"
@@ -112,6 +112,8 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     decisions = status(cluster, namespace)["decisions"]
     in_the_calm = asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), second_replica_serves))
     assert status(cluster, namespace)["readyReplicas"] == 2
+    soon = {"spec": {"scaling": {"scaleDown": {"stabilizationSeconds": 5}}}}
+    cluster.kubectl("patch", "batchedllm", "tiny", "-n", namespace, "--type=merge", f"--patch={json.dumps(soon)}")
     in_the_calm += asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), one_replica_is_left))
 
     assert max(depths) > 8, "the queue that vLLM reports never rose in the status"

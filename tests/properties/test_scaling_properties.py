@@ -16,6 +16,7 @@ ANY_NUMBER = st.one_of(
     st.floats(0, 1e6),
     st.sampled_from([0.0, 1.0, 1e-300, 1e300, math.inf, -1.0, math.nan]),
 )
+SIGNALS = ["queueDepth", "tokenRate", "pastDemand", "kvCacheUsage", "latency", "gpuUtilization"]
 PODS = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True, max_size=3).map(tuple)
 
 
@@ -138,7 +139,7 @@ def test_every_decision_explains_itself(run) -> None:
         decision = look.decision
         assert decision.reason
         assert "\n" not in decision.reason
-        assert [candidate.signal for candidate in decision.candidates] == ["queueDepth", "gpuUtilization"]
+        assert [candidate.signal for candidate in decision.candidates] == SIGNALS
         assert decision.retry_seconds is None or decision.retry_seconds > 0
         if decision.changes:
             assert decision.winner != "hold"

@@ -11,13 +11,13 @@ from testbed.cluster import Cluster
 from testbed.commands import say
 from testbed.definition import Gpus
 from testbed.errors import TestbedError
-from testbed.providers import Provider, choose
+from testbed.providers import Provider, choose, given_index
 
 
 def parser() -> argparse.ArgumentParser:
     """Return the commands and their options."""
     top = argparse.ArgumentParser(prog="python -m testbed", description="A real Kubernetes for tests.")
-    top.add_argument("--index", type=int, default=int(os.environ.get("TESTBED_INDEX", "0")),
+    top.add_argument("--index", type=int, default=given_index(),
                      help="which of eight clusters, side by side (default 0, or TESTBED_INDEX)")  # fmt: skip
     commands = top.add_subparsers(dest="command", required=True)
 

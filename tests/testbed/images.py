@@ -53,15 +53,18 @@ def project_version(repository: Path = REPOSITORY) -> str:
 
 def ensure_image(name: str, repository: Path = REPOSITORY) -> BuiltImage:
     """Return a project image, building it first if a file that it copies has changed since the last time."""
-    if name not in PROJECT:
-        raise TestbedError(f"{name!r} is no image of this project; it has {', '.join(sorted(PROJECT))}")
-    image = PROJECT[name]
-    recipe, content = _recipe(image, repository)
+    recipe, content = _recipe(_project_image(name), repository)
     archive = cache_directory() / "images" / f"{name}-{content}.tar"
     with exclusive(cache_directory() / "images" / f"{name}.lock", f"building the image {name}"):
         if not archive.exists():
             _build(name, recipe, archive)
     return BuiltImage(recipe.reference, archive, content)
+
+
+def _project_image(name: str) -> ProjectImage:
+    if name not in PROJECT:
+        raise TestbedError(f"{name!r} is no image of this project; it has {', '.join(sorted(PROJECT))}")
+    return PROJECT[name]
 
 
 def _recipe(image: ProjectImage, repository: Path) -> tuple[builders.Recipe, str]:
@@ -97,16 +100,21 @@ def _forget_old(name: str, directory: Path) -> None:
 
 
 def load(
-    name: str, directory: Path, load_archive: Callable[[Path, str], None], holds: Callable[[str], bool] = lambda _: True
+    name: str,
+    directory: Path,
+    load_archive: Callable[[Path, str], None],
+    holds: Callable[[str], bool] = lambda _: True,
+    repository: Path = REPOSITORY,
 ) -> str:
     """Build a project image if needed and load it; return its name.
 
-    It is not loaded again where `directory` notes these contents and the node still `holds` them.
+    Neither is done where `directory` notes these contents and the node still `holds` them.
     """
-    image = ensure_image(name)
+    recipe, content = _recipe(_project_image(name), repository)
     marker = directory / name
-    if not (marker.exists() and marker.read_text() == image.content and holds(image.reference)):
-        load_archive(image.archive, image.reference)
-        directory.mkdir(parents=True, exist_ok=True)
-        marker.write_text(image.content)
-    return image.reference
+    with exclusive(cache_directory() / "images" / f"{name}-loading.lock", f"loading the image {name}"):
+        if not (marker.exists() and marker.read_text() == content and holds(recipe.reference)):
+            load_archive(ensure_image(name, repository).archive, recipe.reference)
+            directory.mkdir(parents=True, exist_ok=True)
+            marker.write_text(content)
+    return recipe.reference

@@ -50,9 +50,15 @@ def choose(index: int, environment: Mapping[str, str]) -> Provider:
     return EmbeddedCluster(index)
 
 
-def ensure_cluster(index: int = 0, gpus: Gpus | None = None) -> Cluster:
+def given_index() -> int:
+    """Return which cluster TESTBED_INDEX names; the first where it names none."""
+    return int(os.environ.get("TESTBED_INDEX", "0"))
+
+
+def ensure_cluster(index: int | None = None, gpus: Gpus | None = None) -> Cluster:
     """Return a running cluster, starting or repairing it first; several processes may ask at once.
 
+    Without an index it is the one that TESTBED_INDEX names.
     Raises TestbedError that says what is missing or which log to read.
     """
-    return choose(index, os.environ).up(gpus or Gpus())
+    return choose(given_index() if index is None else index, os.environ).up(gpus or Gpus())

@@ -25,7 +25,6 @@ class Reserved(NamedTuple):
 
 RESERVED: Final[Mapping[str, Reserved]] = MappingProxyType(
     {
-        "spec.slo": Reserved("object", "latency targets that scaling holds", "use scaling.signals.queueDepth"),
         "spec.model.source.hostPath": Reserved(
             "object", "the model lies in a folder of the node", "use model.source.pvc with a local volume"
         ),
@@ -41,12 +40,6 @@ RESERVED: Final[Mapping[str, Reserved]] = MappingProxyType(
         ),
         "spec.admission.rateLimit": Reserved(
             "object", "requests and tokens per minute of one client", "limit them in a gateway"
-        ),
-        "spec.scaling.signals.kvCacheUsage": Reserved(
-            "object", "scaling by the use of the KV cache", "use scaling.signals.queueDepth"
-        ),
-        "spec.scaling.signals.tokenRate": Reserved(
-            "object", "scaling by tokens per second", "use scaling.signals.queueDepth"
         ),
     }
 )

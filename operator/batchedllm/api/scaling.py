@@ -18,6 +18,40 @@ class QueueDepthSignal(ApiModel):
         description="Requests that may wait per replica; above it replicas are added until each holds a full batch "
         "and no more than this many waiting.",
     )
+    drain_seconds: int = Field(
+        default=60,
+        ge=1,
+        le=3600,
+        description="Seconds in which a queue above `perReplica` is to be worked off, beside what arrives: the "
+        "shorter, the more replicas are added for it.",
+    )
+
+
+class TokenRateSignal(ApiModel):
+    """Tokens per second that arrive, prompt and output together, against what a replica was seen to hold."""
+
+    target: int = Field(
+        default=80,
+        ge=10,
+        le=100,
+        description="Percent of its full speed that a replica is to hold for long; less where more make requests late.",
+    )
+    role: Literal["scale", "off"] = Field(default="scale", description="`off`: it asks for nothing.")
+
+
+class PastDemandSignal(ApiModel):
+    """Bursts of the past half hour, for which replicas are kept: a burst may be over before a new one has started."""
+
+    role: Literal["scale", "off"] = Field(default="scale", description="`off`: it asks for nothing.")
+
+
+class KvCacheUsageSignal(ApiModel):
+    """Use of the KV cache, averaged over the replicas."""
+
+    target: int = Field(
+        default=80, ge=10, le=100, description="Percent of the blocks in use that replicas are held at."
+    )
+    role: Literal["scale", "off"] = Field(default="scale", description="`off`: not read.")
 
 
 class GpuUtilizationSignal(ApiModel):
@@ -27,7 +61,7 @@ class GpuUtilizationSignal(ApiModel):
     role: Literal["guard", "target", "off"] = Field(
         default="guard",
         description="`guard`: never adds replicas, keeps those there are while the GPUs are above the target, "
-        "unless their batches are known to be at most half full. "
+        "unless these are known to be at most half full. "
         "`target`: adds and removes replicas towards the target; mind that NVML reads 100 % from a batch of 2 on. "
         "`off`: not read.",
     )
@@ -39,6 +73,9 @@ class Signals(ApiModel):
     queue_depth: QueueDepthSignal = Field(
         default_factory=QueueDepthSignal, description="Requests that wait in the engines' queues."
     )
+    token_rate: TokenRateSignal = Field(default_factory=TokenRateSignal, description="Tokens per second that arrive.")
+    past_demand: PastDemandSignal = Field(default_factory=PastDemandSignal, description="Bursts of the past half hour.")
+    kv_cache_usage: KvCacheUsageSignal = Field(default_factory=KvCacheUsageSignal, description="Use of the KV cache.")
     gpu_utilization: GpuUtilizationSignal = Field(
         default_factory=GpuUtilizationSignal, description="How much of the time the GPUs were busy."
     )
@@ -47,7 +84,7 @@ class Signals(ApiModel):
 class ScaleUp(ApiModel):
     """How fast replicas are added."""
 
-    max_step: int = Field(default=4, ge=1, le=1000, description="Most replicas added within `periodSeconds`.")
+    max_step: int = Field(default=16, ge=1, le=1000, description="Most replicas added within `periodSeconds`.")
     period_seconds: int = Field(default=15, ge=1, le=3600, description="Seconds that `maxStep` counts for.")
     stabilization_seconds: int = Field(
         default=0, ge=0, le=3600, description="Seconds a need must last before replicas are added."
@@ -71,13 +108,19 @@ class ScaleUp(ApiModel):
 class ScaleDown(ApiModel):
     """How fast replicas are removed."""
 
-    max_step: int = Field(default=1, ge=1, le=1000, description="Most replicas removed within `periodSeconds`.")
+    max_step: int | None = Field(
+        default=None,
+        ge=1,
+        le=1000,
+        description="Most replicas removed within `periodSeconds`. Unset: a tenth of them, at least one.",
+    )
     period_seconds: int = Field(default=30, ge=1, le=3600, description="Seconds that `maxStep` counts for.")
-    stabilization_seconds: int = Field(
-        default=300,
+    stabilization_seconds: int | None = Field(
+        default=None,
         ge=0,
         le=86400,
-        description="Seconds in which a lower need must never have been exceeded.",
+        description="Seconds in which a lower need must never have been exceeded. Unset: two and a half times as long "
+        "as a replica was seen to take to start, 60 to 600 s; 300 s before one was.",
     )
 
 

@@ -20,6 +20,7 @@ from batchedllm.api.base import (
 from batchedllm.api.model import Model
 from batchedllm.api.pod import Engine, Pod
 from batchedllm.api.scaling import Scaling
+from batchedllm.api.slo import Slo
 
 TokensOrAuto = Annotated[
     Annotated[int, Field(gt=0)] | Literal["auto"],
@@ -251,6 +252,7 @@ class BatchedLLMSpec(ApiModel):
     batching: Batching = Field(default_factory=Batching, description="How the engine batches.")
     priority: Priority = Field(default_factory=Priority, description="Which requests are served first.")
     admission: Admission = Field(default_factory=Admission, description="When requests are turned away.")
+    slo: Slo = Field(default_factory=Slo, description="How long users may have to wait.")
     scaling: Scaling = Field(default_factory=Scaling, description="How many replicas there are.")
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas start, are replaced, and stop.")
     engine: Engine = Field(default_factory=Engine, description="The image that serves, and what it gets beside.")

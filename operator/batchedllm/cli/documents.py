@@ -1,7 +1,7 @@
 """Reading Kubernetes objects from files, standard input, or `kubectl get -o yaml|json`."""
 
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +24,23 @@ def text_of(path: str) -> str:
         raise DocumentError(f"{path}: cannot be read: {error}") from error
 
 
-def resources(path: str) -> list[dict[str, Any]]:
-    """Return every BatchedLLM in the file, lists unfolded. Raises DocumentError if there is none."""
+def objects(path: str) -> list[dict[str, Any]]:
+    """Return every object in the file, lists unfolded. Raises DocumentError."""
     try:
         documents = list(yaml.safe_load_all(text_of(path)))
     except yaml.YAMLError as error:
         raise DocumentError(f"{path}: is neither YAML nor JSON: {error}") from error
-    found = [one for document in documents for one in _unfolded(document) if one.get("kind") == KIND]
+    return [one for document in documents for one in _unfolded(document)]
+
+
+def resources(path: str) -> list[dict[str, Any]]:
+    """Return every BatchedLLM in the file. Raises DocumentError if there is none."""
+    return resources_of(objects(path), path)
+
+
+def resources_of(found_there: Iterable[dict[str, Any]], path: str) -> list[dict[str, Any]]:
+    """Return every BatchedLLM among the objects of a file. Raises DocumentError if there is none."""
+    found = [one for one in found_there if one.get("kind") == KIND]
     if not found:
         raise DocumentError(f"{path}: holds no object of kind {KIND}")
     for one in found:

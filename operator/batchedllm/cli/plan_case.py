@@ -60,6 +60,8 @@ class Base:
     name: str = ""
     model_id: str | None = None
     """Where the model is to be looked up in the catalogue."""
+    described: tuple[ModelDescription, WeightFacts] | None = None
+    """The model as the file itself describes it."""
     no_model: str = "no model is given, expected --model-config FILE, --model ID or -f FILE"
     """What to say where no model is known."""
     gpu: Gpu | None = None
@@ -108,6 +110,8 @@ def _model(options: argparse.Namespace, base: Base) -> tuple[str, ModelDescripti
     if options.model_config is not None:
         name = base.name or Path(options.model_config).stem
         return name, described(options.model_config, "--model-config"), WeightFacts()
+    if options.model is None and base.described is not None:
+        return base.name, *base.described
     model_id = options.model or base.model_id
     if model_id is None:
         raise DocumentError(base.no_model)

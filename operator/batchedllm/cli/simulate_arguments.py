@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, Final
 
 from batchedllm.cli.simulate_require import requirements_of
-from batchedllm.sim.fleet.slo import seconds_of, ttft_of
+from batchedllm.core.scaling.objective import seconds_of, ttft_of
 from batchedllm.sim.policies.registry import NAMES, STATIC, is_known
 from batchedllm.sim.traces.generators import SHAPES
 from batchedllm.sim.traces.readers import FORMATS
@@ -92,9 +92,17 @@ def _add_fleet(parser: argparse.ArgumentParser) -> None:
     group.add_argument("--max-replicas", type=_typed(_count, "a number of replicas"), help="where no -f says (64)")
     group.add_argument("--seeds", type=_typed(_count, "a number of seeds"), default=5, help="(default: %(default)s)")
     group.add_argument(
-        "--slo-ttft", type=_typed(ttft_of, "a time such as 2s+0.5ms/token"), default="2s+0.5ms/token", metavar="TIME"
+        "--slo-ttft",
+        type=_typed(ttft_of, "a time such as 2s+0.5ms/token"),
+        metavar="TIME",
+        help="longest time to first token (default: of spec.slo)",
     )
-    group.add_argument("--slo-itl", type=_typed(seconds_of, "a time such as 200ms"), default="200ms", metavar="TIME")
+    group.add_argument(
+        "--slo-itl",
+        type=_typed(seconds_of, "a time such as 200ms"),
+        metavar="TIME",
+        help="longest mean time between tokens (default: of spec.slo)",
+    )
 
 
 def _typed(read: Callable[[str], Any], expected: str) -> Callable[[str], Any]:

@@ -9,16 +9,18 @@ from typing import Final
 
 from batchedllm.api.resource import InvalidSpec, parse
 from batchedllm.api.scaling import Scaling
+from batchedllm.api.slo import Slo
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.cli.documents import DocumentError, resources, text_of
 from batchedllm.cli.simulate_arguments import OWN
 from batchedllm.cli.simulate_profile import GpuProfile, profile_of
+from batchedllm.core.scaling.objective import Objective, objective_of
 from batchedllm.core.scaling.types import Fleet, ScalingState
 from batchedllm.sim.engine_settings import EngineSettings
 from batchedllm.sim.fleet.autoscaler import Autoscaler
 from batchedllm.sim.fleet.own_policy import OwnPolicy
 from batchedllm.sim.fleet.settings import FleetSettings
-from batchedllm.sim.fleet.slo import Slo
+from batchedllm.sim.fleet.slo import Slo as ServiceLevel
 from batchedllm.sim.judge.comparison import Contestant
 from batchedllm.sim.policies.registry import Case, policy
 from batchedllm.sim.randomness import Randomness
@@ -85,12 +87,13 @@ def _spec(path: str, name: str | None) -> BatchedLLMSpec:
 
 
 def _fleet(options: argparse.Namespace, profile: GpuProfile, spec: BatchedLLMSpec | None) -> FleetSettings:
-    (ttft, per_token), itl = options.slo_ttft, options.slo_itl
+    level = objective_of(Slo() if spec is None else spec.slo)
+    ttft, per_token = options.slo_ttft or (level.ttft_seconds, level.ttft_seconds_per_token)
     fleet = FleetSettings(
         engine=_engine(profile, spec),
         times=profile.times,
         gpu_load=profile.load,
-        slo=Slo(ttft, per_token, itl),
+        slo=ServiceLevel(ttft, per_token, options.slo_itl or level.itl_seconds),
         startup_seconds=options.startup_seconds,
         max_replicas=options.max_replicas or MAX_REPLICAS,
     )
@@ -129,17 +132,24 @@ def _engine(profile: GpuProfile, spec: BatchedLLMSpec | None) -> EngineSettings:
 
 
 def _own(spec: BatchedLLMSpec, settings: FleetSettings) -> Contestant:
-    return Contestant(partial(_own_policy, spec.scaling, spec.batching.max_num_seqs), settings)
+    return _deciding(spec.scaling, objective_of(spec.slo), spec.batching.max_num_seqs, settings)
 
 
-def _own_policy(scaling: Scaling, batch_limit: int | None, _case: Case) -> Autoscaler:
-    return OwnPolicy(ScalingState(scaling, Fleet(0, 0, 0), None, batch_limit=batch_limit))
+def _deciding(scaling: Scaling, objective: Objective, batch_limit: int | None, settings: FleetSettings) -> Contestant:
+    state = ScalingState(scaling, Fleet(0, 0, 0), None, batch_limit=batch_limit, objective=objective)
+    return Contestant(partial(_own_policy, state), settings)
+
+
+def _own_policy(state: ScalingState, _case: Case) -> Autoscaler:
+    return OwnPolicy(state)
 
 
 def _named(name: str, settings: FleetSettings) -> Contestant:
     if name == OWN:
         scaling = Scaling(min_replicas=settings.min_replicas, max_replicas=settings.max_replicas)
-        return Contestant(partial(_own_policy, scaling, None), settings)
+        slo = settings.slo
+        objective = Objective(slo.ttft_seconds, slo.ttft_seconds_per_token, slo.itl_seconds)
+        return _deciding(scaling, objective, None, settings)
     return Contestant(partial(policy, name), settings)
 
 

@@ -1,7 +1,7 @@
 """The scaling decision of one reconciliation: what was gathered goes to the door of core/scaling, with what is kept."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from batchedllm.api.spec import BatchedLLMSpec
@@ -9,6 +9,7 @@ from batchedllm.core import learned
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.observed import Observed
 from batchedllm.core.reconcile_types import Gathered, Now
+from batchedllm.core.scaling.objective import objective_of
 from batchedllm.core.scaling.schedule import bounds_at
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 from batchedllm.core.wake import wake
@@ -38,9 +39,14 @@ def decided(
         load=gathered.load,
         memory=learned.recalled(gathered.memory, found, of),
         batch_limit=spec.batching.max_num_seqs,
+        objective=objective_of(spec.slo),
         scheduled=bounds_at(spec.scaling, now.wall),
         wake=wake(gathered.resource, spec),
         wall_seconds=now.wall.timestamp(),
     )
     decision, after = decide(state, now.monotonic_seconds)
-    return Decided(decision, after.memory, learned.record(owner, found, of, after.memory, now.wall))
+    memory = learned.used(after.memory, gathered.load)
+    record = learned.record(owner, found, of, memory, now.wall)
+    if record is not None and (found is None or record["data"] != found.data):
+        memory = replace(memory, is_used=False)
+    return Decided(decision, memory, record)

@@ -17,6 +17,8 @@ class Failure:
     """Name of the pod, or of the Deployment that cannot make one."""
     reason: Reason
     message: str
+    log: str = ""
+    """The last words of the pod's engine; empty where none of its runs ended."""
 
 
 def short(message: str) -> str:

@@ -16,8 +16,9 @@ from batchedllm.core.container_state import time_of
 from batchedllm.core.fingerprint import fingerprint
 from batchedllm.core.manifests.children import marked
 from batchedllm.core.manifests.identity import Owner, child
+from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
-from batchedllm.core.scaling import seasonal
+from batchedllm.core.scaling import experience, seasonal
 from batchedllm.core.scaling.types import Memory
 
 WRITE_SECONDS: Final = 300.0
@@ -80,14 +81,24 @@ def recalled(memory: Memory, found: Kept | None, of: Mapping[str, Json]) -> Memo
         return replace(memory, is_kept=found is not None)
     document = found.learned if found is not None and found.key == key else {}
     return replace(
-        memory, learned_of=key, is_kept=found is not None, seasons=seasonal.from_json(document.get("seasons", ()))
+        memory,
+        learned_of=key,
+        is_kept=found is not None,
+        is_used=False,
+        experience=experience.from_json(document.get("experience", {})),
+        seasons=seasonal.from_json(document.get("seasons", ())),
     )
 
 
+def used(memory: Memory, load: FleetLoad | None) -> Memory:
+    """Return the memory that knows whether requests came: without any, what was learned only fades. That is no news."""
+    totals = () if load is None else (load.queue_depth_total, load.running_total, load.tokens_per_second_total)
+    return replace(memory, is_used=memory.is_used or any(totals))
+
+
 def _learned(memory: Memory) -> dict[str, Json]:
-    """Return what the memory has learned, as JSON has it; empty while that is nothing."""
-    parts = {"seasons": [list(one) for one in memory.seasons]}
-    return {name: part for name, part in parts.items() if part}
+    """Return what the memory has learned, as JSON has it."""
+    return {"experience": memory.experience.to_json(), "seasons": [list(one) for one in memory.seasons]}
 
 
 def record(
@@ -95,14 +106,13 @@ def record(
 ) -> dict[str, Any] | None:
     """Return the ConfigMap as it is to be: as it is until there is material news and the last write is long enough ago.
 
-    None while there is nothing to keep. A memory that has learned nothing of this (scaling is off) changes nothing.
+    What was learned of something else stays until requests have come since: a change may be taken back. None while
+    there is nothing to keep.
     """
     news = _learned(memory)
-    if found is None and not news:
+    if found is None and not (memory.is_used and differs(_learned(Memory()), news)):
         return None
-    if found is None or (
-        memory.learned_of == fingerprint(of) and _is_to_be_written(found, memory.learned_of, news, now)
-    ):
+    if found is None or (memory.is_used and _is_to_be_written(found, memory.learned_of, news, now)):
         data = {_OF: _text(of), _LEARNED: _text(news), _AT: timestamp(now)}
     else:
         data = dict(found.data)
@@ -111,12 +121,9 @@ def record(
 
 
 def _is_to_be_written(found: Kept, key: str, news: Mapping[str, Json], now: datetime) -> bool:
-    """Whether there is news, and the last write is long enough ago (or, by a clock since put back, yet to come).
-
-    What was learned of something else stays until there is anything to take its place: a change may be taken back.
-    """
+    """Whether there is news, and the last write is long enough ago (or, by a clock since put back, yet to come)."""
     is_due = not 0 <= (now - found.at).total_seconds() < WRITE_SECONDS
-    return is_due and (differs(found.learned, news) if found.key == key else bool(news))
+    return is_due and (found.key != key or differs(found.learned, news))
 
 
 def differs(before: Json, after: Json) -> bool:

@@ -1,9 +1,9 @@
 """An engine's exposition text -> a `PodReading`, by metric name, under a contract.
 
-Only the wanted lines are looked at: a scrape has hundreds of lines, comes every two seconds from every pod, and twelve
-of its lines matter. Whatever is not as the contract says (missing, renamed to something unknown, not a finite number,
-negative, implausible, there twice, of another type, with a timestamp of its own) makes the value unknown and is named
-in `PodReading.missing`. Nothing is guessed, and nothing is ever 0 because it was not there. Never raises.
+Only the wanted lines are looked at: a scrape has hundreds of lines, comes every two seconds from every pod, and some
+sixty of its lines matter. Whatever is not as the contract says (missing, renamed to something unknown, not a finite
+number, negative, implausible, there twice, of another type, with a timestamp of its own) makes the value unknown and is
+named in `PodReading.missing`. Nothing is guessed, and nothing is ever 0 because it was not there. Never raises.
 
 The format is Prometheus' text format 0.0.4; names and their history are vLLM's (v1/metrics/loggers.py of 0.32).
 """
@@ -13,9 +13,10 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
+from itertools import pairwise
 from typing import Final
 
-from batchedllm.core.readings import PodReading
+from batchedllm.core.readings import LatencyHistogram, PodReading
 
 
 class Over(Enum):
@@ -61,16 +62,41 @@ CONTRACT: Final = (
     Metric("generation_tokens_total", ("vllm:generation_tokens_total",), "counter", Over.SUM, COUNTER_MOST),
     Metric("preemptions_total", ("vllm:num_preemptions_total",), "counter", Over.SUM, COUNTER_MOST),
     Metric("rejections_total", ("vllm:admission_rejections_total",), "counter", Over.SUM, COUNTER_MOST, optional=True),
+    Metric("finished_total", ("vllm:request_success_total",), "counter", Over.SUM, COUNTER_MOST, optional=True),
+    Metric(
+        "step_seconds_total",
+        ("vllm:inter_token_latency_seconds_sum", "vllm:time_per_output_token_seconds_sum"),
+        "histogram",
+        Over.SUM,
+        COUNTER_MOST,
+        optional=True,
+    ),
+    Metric(
+        "step_tokens_total",
+        ("vllm:inter_token_latency_seconds_count", "vllm:time_per_output_token_seconds_count"),
+        "histogram",
+        Over.SUM,
+        COUNTER_MOST,
+        optional=True,
+    ),
     Metric("gpu_utilization_percent", ("DCGM_FI_DEV_GPU_UTIL",), "gauge", Over.MEAN, 100.0, optional=True),
 )
-"""Rejections are optional because older engines have no queue limits, GPU utilization because it needs an exporter."""
+"""Rejections are optional because older engines have no queue limits, GPU utilization because it needs an exporter.
+Where the metrics of requests and steps are not there, signals that need them are left out, and say so."""
+
+HISTOGRAMS: Final = {
+    "time_to_first_token": "vllm:time_to_first_token_seconds",
+    "time_per_output_token": "vllm:request_time_per_output_token_seconds",
+}
+"""Latencies by the field of `PodReading` that they fill; optional like those."""
+_BUCKETS: Final = {f"{name}_bucket": field for field, name in HISTOGRAMS.items()}
 
 CACHE_INFO: Final = "vllm:cache_config_info"
 """A series that is always 1; what it tells is in its labels."""
 CACHE_LABELS: Final = ("num_gpu_blocks", "block_size", "kv_cache_size_tokens", "kv_cache_max_concurrency")
 """Those of its labels that are kept; it has some thirty, and they change between versions."""
 
-_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names)
+_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys()
 _TYPED_NAMES: Final = _NAMES | {name.removesuffix("_total") for name in _NAMES}
 _LABEL: Final = r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\\n]|\\[^\n])*+)"[ \t]*'
 _BLANKS: Final = " \t\r"
@@ -109,8 +135,50 @@ def parse(text: str, pod: str, at_seconds: float) -> PodReading:
             values[metric.field] = value
         elif not metric.optional:
             missing.append(metric.names[0])
+    histograms: dict[str, LatencyHistogram] = {}
+    for name, field in _BUCKETS.items():
+        try:
+            if name in scrape.samples:
+                histograms[field] = _histogram(scrape.samples[name])
+        except ContractError as error:
+            missing.append(f"{name.removesuffix('_bucket')} ({error})")
     cache = _cache_labels(scrape.samples.get(CACHE_INFO, ()))
-    return PodReading(pod, at_seconds, missing=tuple(missing), cache_labels=cache, **values)
+    return PodReading(
+        pod,
+        at_seconds,
+        missing=tuple(missing),
+        cache_labels=cache,
+        time_to_first_token=histograms.get("time_to_first_token"),
+        time_per_output_token=histograms.get("time_per_output_token"),
+        **values,
+    )
+
+
+def _histogram(samples: Iterable[str]) -> LatencyHistogram:
+    """Put the buckets of all engines of the pod together. Raises ContractError."""
+    seen: set[Iterable[tuple[str, str]]] = set()
+    below: dict[float, float] = {}
+    for labels, text in map(_series, samples):
+        if labels in seen:
+            raise ContractError("the same series twice")
+        seen.add(labels)
+        bound = _bound(dict(labels).get("le", ""))
+        below[bound] = below.get(bound, 0.0) + _plausible(text, COUNTER_MOST)
+    bounds = sorted(below)
+    if bounds[-1] != math.inf:
+        raise ContractError("has no bucket for all values")
+    counts = [below[bounds[0]], *(below[right] - below[left] for left, right in pairwise(bounds))]
+    if min(counts) < 0:
+        raise ContractError("a larger bucket holds less than a smaller one")
+    return LatencyHistogram(tuple(bounds[:-1]), tuple(counts))
+
+
+def _bound(text: str) -> float:
+    if text == "+Inf":
+        return math.inf
+    if not _NUMBER.fullmatch(text):
+        raise ContractError(f"has a bucket up to {text[:20]!r}")
+    return float(text)
 
 
 def _cache_labels(samples: Iterable[str]) -> tuple[tuple[str, str], ...]:

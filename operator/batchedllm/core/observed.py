@@ -1,11 +1,12 @@
 """What there is, read from the live objects: the replicas, which version they run, and what is wrong with them."""
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from statistics import median_low
 from typing import Final
 
 from batchedllm.api.conditions import Reason
-from batchedllm.core.container_state import condition_of, is_ready, time_of
+from batchedllm.core.container_state import is_ready, time_of
 from batchedllm.core.failure import Failure, creation_failure
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE
 from batchedllm.core.pod_failures import is_old_news, pod_failure, wants_log
@@ -73,7 +74,10 @@ def observe(gathered: Gathered, now: Now) -> Observed:
     return Observed(
         deployment=deployment,
         replicas=replicas,
-        fleet=_fleet(_wanted(deployment, gathered.resource), replicas, failures, refused, _startup_seconds(pods)),
+        fleet=replace(
+            _fleet(_wanted(deployment, gathered.resource), replicas, failures, refused),
+            startup_seconds=startup_seconds(pods),
+        ),
         failures=(*((refused,) if refused else ()), *failures),
         deadline_passed=_deadline_passed(deployment),
         wants_logs_of=tuple(pod["metadata"]["name"] for pod in pods if wants_log(pod)),
@@ -94,25 +98,7 @@ def _failures(gathered: Gathered, pods: list[Manifest], now: Now) -> tuple[Failu
     return tuple(failure for failure in found if failure is not None)
 
 
-def _startup_seconds(pods: list[Manifest]) -> float | None:
-    """From making a pod to its first answer: the median of the ready ones, for one may have been unready since."""
-    seen = [seconds for pod in pods if is_ready(pod) and (seconds := _ready_after_seconds(pod)) is not None]
-    return median_low(seen) if seen else None
-
-
-def _ready_after_seconds(pod: Manifest) -> float | None:
-    made = pod["metadata"].get("creationTimestamp")
-    ready = condition_of(pod, "Ready").get("lastTransitionTime")
-    return (time_of(ready) - time_of(made)).total_seconds() if made and ready else None
-
-
-def _fleet(
-    wanted: int,
-    replicas: tuple[Replica, ...],
-    failures: tuple[Failure, ...],
-    refused: Failure | None,
-    startup_seconds: float | None,
-) -> Fleet:
+def _fleet(wanted: int, replicas: tuple[Replica, ...], failures: tuple[Failure, ...], refused: Failure | None) -> Fleet:
     """Put the replicas into the numbers that scaling goes by. Surplus replicas of a rollout do not count."""
     ready = min(wanted, sum(one.is_ready for one in replicas))
     pending = wanted - ready
@@ -127,9 +113,26 @@ def _fleet(
         pending=pending,
         unschedulable=min(pending, unschedulable),
         failing=min(pending, failing),
-        startup_seconds=startup_seconds,
         unschedulable_reason=reason,
     )
+
+
+def startup_seconds(pods: Sequence[Manifest]) -> float | None:
+    """Return how long the ready pods took from being made to answering: the median, None without any.
+
+    Of a pod that was ready before, or restarted, the time of its last becoming ready says nothing of a start.
+    """
+    return median_low(took) if (took := [one for one in map(_start_of, pods) if one is not None]) else None
+
+
+def _start_of(pod: Manifest) -> float | None:
+    status = pod.get("status") or {}
+    ready: Manifest = next((one for one in status.get("conditions") or () if one.get("type") == "Ready"), {})
+    restarted = any(one.get("restartCount") for one in status.get("containerStatuses") or ())
+    made, became_ready = pod["metadata"].get("creationTimestamp"), ready.get("lastTransitionTime")
+    if ready.get("status") != "True" or restarted or not made or not became_ready:
+        return None
+    return float((time_of(became_ready) - time_of(made)).total_seconds())
 
 
 def _wanted(deployment: Manifest | None, resource: Manifest) -> int:

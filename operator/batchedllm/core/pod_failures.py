@@ -63,7 +63,7 @@ def pod_failure(
     name = pod["metadata"]["name"]
     view = _view(pod, now, warnings, (log_tails or {}).get(name, ""))
     found = next((finding for check in CHECKS if (finding := check(view)) is not None), None)
-    return None if found is None else Failure(name, found[0], short(found[1]))
+    return None if found is None else Failure(name, found[0], short(found[1]), view.log.strip())
 
 
 def wants_log(pod: Manifest) -> bool:

@@ -15,7 +15,7 @@ from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import template_fingerprint
 from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
-from batchedllm.core.planning.afterwards import Logs, Replicas, afterwards
+from batchedllm.core.planning.afterwards import Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
 from batchedllm.core.reconcile_types import Defaults, Gathered, Manifest, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
@@ -95,7 +95,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     template = template_of(wishes)
     is_held = spec is not planned.spec
     replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
-    after = afterwards(planned, gathered.load, replicas_of_plan, Logs(gathered.log_tails, gathered.start_logs))
+    after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
     advised = advise(Scene(spec, observed.fleet, gathered.load, decision), scaled.memory.signs, resource["status"], now)
     keeping = compared(() if scaled.record is None else (scaled.record,), gathered, replicas)
     situation = Situation(

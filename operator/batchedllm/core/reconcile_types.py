@@ -50,6 +50,10 @@ class Gathered:
     """Children that the API server refused in the previous reconciliation of the same generation."""
     inspections: tuple[Manifest, ...] = ()
     """Pods that read the model's config."""
+    neighbour_inspections: tuple[Manifest, ...] = ()
+    """Such pods of other BatchedLLMs in the namespace."""
+    neighbour_records: tuple[Manifest, ...] = ()
+    """ConfigMaps in which other BatchedLLMs of the namespace keep what inspections found."""
     description: Manifest | None = None
     """The ConfigMap that `model.configMap` names; None where it names none, or none is there."""
     node_gpus: tuple[NodeGpu, ...] | None = None

@@ -156,6 +156,8 @@ class Gatherer:
             children=self._store.of(key, *kinds.CHILDREN),
             pods=self.engines(key),
             inspections=self.inspections(key),
+            neighbour_inspections=tuple(pod for pod in self._store.beside(key, kinds.POD) if _inspects(pod)),
+            neighbour_records=self._store.beside(key, kinds.CONFIG_MAP),
             description=None if described is None else described.config_map,
             replica_sets=self._store.of(key, kinds.REPLICA_SET),
             warnings=recollection.warnings,

@@ -37,6 +37,8 @@ class Leadership:
     """The Lease as we last wrote it; None while we do not lead."""
     _sighting: election.Sighting | None = field(default=None, init=False)
     _renewed_at_seconds: float = field(default=float("-inf"), init=False)
+    _turn: asyncio.Lock = field(default_factory=asyncio.Lock, init=False)
+    """One call about the Lease at a time: a renewal must not take back what is being given up."""
 
     def may_write(self) -> bool:
         """Tell whether the lease is surely ours at this moment. Asked before every write."""
@@ -50,17 +52,16 @@ class Leadership:
         log.info("leading: holds lease %s/%s", self.namespace, self.name)
 
     async def hold(self, cluster: Cluster) -> None:
-        """Renew for ever.
+        """Renew until the lease is given up.
 
         Raises LeaseLostError when another process has the lease, or none of the renewals succeeded in time.
         """
         while True:
             await asyncio.sleep(election.RETRY_SECONDS)
-            try:
-                async with asyncio.timeout(self._left_seconds()):
-                    await self._renew(cluster)
-            except (ApiError, TimeoutError) as error:
-                log.warning("the lease was not renewed: %s", str(error) or type(error).__name__)
+            async with self._turn:
+                if self._held is None:
+                    return
+                await self._try_to_renew(cluster, self._held)
             if election.must_stop(self._renewed_at_seconds, self.clock()):
                 self._held = None
                 seconds = election.RENEW_DEADLINE_SECONDS
@@ -68,14 +69,15 @@ class Leadership:
 
     async def release(self, cluster: Cluster) -> None:
         """Give the lease up, so that a standby takes over at once; a failure costs it the lease's duration."""
-        held, self._held = self._held, None
-        if held is None:
-            return
-        try:
-            await cluster.replace(election.released(held, datetime.now(UTC)))
-            log.info("released lease %s/%s", self.namespace, self.name)
-        except ApiError as error:
-            log.warning("the lease was not released, a standby takes over when it expires: %s", error)
+        async with self._turn:
+            held, self._held = self._held, None
+            if held is None:
+                return
+            try:
+                await cluster.replace(election.released(held, datetime.now(UTC)))
+                log.info("released lease %s/%s", self.namespace, self.name)
+            except ApiError as error:
+                log.warning("the lease was not released, a standby takes over when it expires: %s", error)
 
     async def _try_to_acquire(self, cluster: Cluster) -> bool:
         try:
@@ -90,10 +92,15 @@ class Leadership:
             return False
         return True
 
-    async def _renew(self, cluster: Cluster) -> None:
+    async def _try_to_renew(self, cluster: Cluster, held: Manifest) -> None:
+        try:
+            async with asyncio.timeout(self._left_seconds()):
+                await self._renew(cluster, held)
+        except (ApiError, TimeoutError) as error:
+            log.warning("the lease was not renewed: %s", str(error) or type(error).__name__)
+
+    async def _renew(self, cluster: Cluster, held: Manifest) -> None:
         """Write our renewal; after a conflict look who holds the lease."""
-        held = self._held
-        assert held is not None, "only a leader renews"  # noqa: S101 - a fault of this module
         try:
             await self._write(cluster, _renewal(held, self.identity))
         except (ConflictError, NotFoundError):

@@ -84,6 +84,15 @@ class Store:
         members = sorted(identity for identity in self._members.get(key, ()) if identity[0] in names)
         return tuple(self._objects[identity] for identity in members)
 
+    def beside(self, key: Key, kind: Kind) -> tuple[Manifest, ...]:
+        """Return the objects of this kind in the namespace of `key` that belong to other BatchedLLMs, by name."""
+        found = sorted(
+            identity
+            for identity, owner in self._owner.items()
+            if identity[0] == kind.kind and owner.namespace == key.namespace and owner != key
+        )
+        return tuple(self._objects[identity] for identity in found)
+
     def all_keys(self) -> set[Key]:
         """Return every BatchedLLM of which the resource or at least one child is known."""
         return set(self._members)

@@ -234,6 +234,30 @@ def test_a_manifest_names_a_model_of_the_catalogue(document):
     assert found["maxModelLen"]["largest"] == 40960
 
 
+def config_map(name="described", **data):
+    content = {"config.json": Path(LLAMA).read_text(), **data}
+    return yaml.safe_dump({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": content})
+
+
+def test_a_manifest_brings_the_config_map_that_describes_its_model(document):
+    described = manifest(model={"id": "org/private", "configMap": "described"})
+    others = f"{config_map('another')}---\n{described}"
+
+    _, counted = document("-f", "-", stdin=f"{others}---\n{config_map()}")
+    _, known = document("-f", "-", stdin=f"{config_map(weightsBytes='20000000000')}---\n{others}")
+
+    assert counted["bytes"]["weights"] == pytest.approx(15.0 * 2**30, rel=0.005)
+    assert known["bytes"]["weights"] == pytest.approx(20e9, rel=0.005)
+
+
+def test_a_flag_wins_over_the_config_map_of_the_file(document):
+    described = manifest(model={"id": "org/private", "configMap": "described"}) + "---\n" + config_map()
+
+    _, found = document("-f", "-", "--model", "Qwen/Qwen3-8B", stdin=described)
+
+    assert found["maxModelLen"]["largest"] == 40960
+
+
 def test_start_up_is_quick_and_needs_no_heavy_module():
     program = (
         "import sys; from batchedllm.cli.main import main; status = main(sys.argv[1:]); "

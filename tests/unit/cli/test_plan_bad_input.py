@@ -141,3 +141,23 @@ def test_manifests(refusal, spec, expected):
     resource = {"kind": "BatchedLLM", "metadata": {"name": "llama"}, "spec": spec}
 
     assert expected in refusal("-f", "-", *MODEL, stdin=yaml.safe_dump(resource))
+
+
+@pytest.mark.parametrize(
+    ("config_maps", "expected"),
+    [
+        ([], "spec.model.configMap is described, and - holds no such ConfigMap"),
+        ([{"metadata": {"name": "another"}}], "holds no such ConfigMap"),
+        ([{"metadata": {"name": "described", "namespace": "other"}}], "holds no such ConfigMap in the same namespace"),
+        ([{"metadata": {"name": "described"}}], "has no key config.json"),
+        ([{"metadata": {"name": "described"}, "data": {"config.json": "{"}}], "config.json is not JSON"),
+        ([{"metadata": {"name": "described"}, "data": {"config.json": "{}"}}], "spec.model.configMap: the ConfigMap"),
+        ([{"metadata": {"name": "described"}, "data": {}}] * 2, "holds 2 ConfigMaps described"),
+    ],
+)
+def test_config_maps_of_a_manifest(refusal, config_maps, expected):
+    spec = {"model": {"id": "org/private", "configMap": "described"}, "gpu": {"memory": "80Gi"}}
+    documents = [{"kind": "BatchedLLM", "metadata": {"name": "llama"}, "spec": spec}]
+    documents += [{"kind": "ConfigMap", **one} for one in config_maps]
+
+    assert expected in refusal("-f", "-", stdin=yaml.safe_dump_all(documents))

@@ -1,15 +1,18 @@
 """What is learned outlives the operator, in a ConfigMap that is written seldom and only for news."""
 
+import json
 from dataclasses import replace
 from datetime import timedelta
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.learned import MATERIAL, differs
+from batchedllm.core.readings import LatencyHistogram, PodReading
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now
+from batchedllm.core.scaling.experience import from_json
 from batchedllm.core.scaling.types import Memory
 from samples import DEFAULTS, NOW, gathered, load, pod, resource, stored
 
@@ -172,7 +175,7 @@ def test_a_config_map_that_cannot_be_read_is_replaced() -> None:
     operator.round(10)
     operator.round(20, **BUSY)
 
-    assert operator.config_map()["data"]["learned.json"].startswith('{"seasons"')
+    assert operator.config_map()["data"]["learned.json"].startswith('{"experience"')
 
 
 def test_while_scaling_is_off_what_is_kept_stays() -> None:
@@ -205,6 +208,52 @@ def test_what_is_material(before, after, expected) -> None:
     assert differs(before, after) is expected
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e9), st.floats(-MATERIAL / 2, MATERIAL / 2))
 def test_noise_is_never_material_at_any_scale(value: float, noise: float) -> None:
     assert not differs({"capacity": [value]}, {"capacity": [value * (1 + noise)]})
+
+
+def seen(seconds: float, requests: float) -> dict:
+    """One pod that has answered so many requests since its start, all at once."""
+    first = LatencyHistogram((0.5,), (requests, 0.0))
+    reading = PodReading(
+        "llama-1",
+        NOW.monotonic_seconds + seconds,
+        queue_depth=0.0,
+        running=0.0,
+        prompt_tokens_total=requests * 100,
+        generation_tokens_total=requests * 50,
+        finished_total=requests,
+        time_to_first_token=first,
+        time_per_output_token=first,
+    )
+    return {"readings": (reading,), "tokens_per_second_total": 0.0}
+
+
+def test_at_rest_nothing_is_written_though_what_was_learned_fades() -> None:
+    operator = Operator()
+    for second in range(0, 600, 10):
+        operator.round(second, **{**seen(second, second * 2.0), "running_total": 3.0})
+    busy = operator.writes
+    operator.round(900, **seen(900, 1200.0))
+    settled = operator.writes
+    learned = operator.look.memory.experience
+    for second in range(960, 4 * 3600, 60):
+        operator.round(second, **seen(second, 1200.0))
+
+    assert busy >= 1
+    assert operator.writes == settled <= busy + 1
+    assert operator.look.memory.experience != learned, "it fades"
+
+
+def test_capacity_is_kept_as_well() -> None:
+    operator = Operator(scaling={"maxReplicas": 9})
+    for second in range(0, 700, 10):
+        operator.round(second, **{**seen(second, second * 2.0), "running_total": 3.0})
+    kept = from_json(json.loads(operator.config_map()["data"]["learned.json"])["experience"])
+    operator.restart()
+    operator.round(700)
+
+    assert sum(kept.capacity.answered) > 0
+    assert operator.look.memory.experience.capacity.answered == kept.capacity.answered

@@ -1,6 +1,6 @@
 """Which pods are marked to go before replicas are removed."""
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE
@@ -85,6 +85,7 @@ def test_a_patch_names_the_pod_by_its_uid_and_nothing_else_of_it() -> None:
     }
 
 
+@settings(deadline=None)
 @given(st.lists(st.one_of(st.none(), st.integers(0, 50)), min_size=1, max_size=8), st.integers(0, 8))
 def test_none_that_stays_is_emptier_than_one_that_goes(loads, left: int) -> None:
     pods = [replica(f"p{index}", index) for index in range(len(loads))]

@@ -105,3 +105,16 @@ def test_deletions_are_not_remembered_for_ever():
 
     assert store._gone_at == {}
     assert store.all_keys() == set()
+
+
+def test_what_belongs_to_others_of_the_namespace_is_found_beside():
+    store = Store()
+    store.put(thing(kinds.CONFIG_MAP, 1, name="mine"))
+    store.put(thing(kinds.CONFIG_MAP, 2, name="b", owner="other"))
+    store.put(thing(kinds.CONFIG_MAP, 3, name="a", owner="third"))
+    store.put(thing(kinds.SERVICE, 4, name="service", owner="other"))
+    elsewhere = thing(kinds.CONFIG_MAP, 5, name="far", owner="other")
+    elsewhere["metadata"]["namespace"] = "elsewhere"
+    store.put(elsewhere)
+
+    assert [one["metadata"]["name"] for one in store.beside(KEY, kinds.CONFIG_MAP)] == ["a", "b"]

@@ -8,22 +8,24 @@ from pathlib import Path
 import pytest
 
 from batchedllm.api.scaling import Scaling
+from batchedllm.core.scaling.objective import seconds_of, ttft_of
 from batchedllm.core.scaling.types import Fleet, ScalingState
 from batchedllm.sim.engine_settings import EngineSettings
 from batchedllm.sim.events import Finished
 from batchedllm.sim.fleet.autoscaler import Seen
 from batchedllm.sim.fleet.capacity import capacity_of
-from batchedllm.sim.fleet.clairvoyant import Work, asked_ahead, clairvoyant, fluid_attainment, plan_of
+from batchedllm.sim.fleet.clairvoyant import clairvoyant
 from batchedllm.sim.fleet.fixed import Fixed, Planned
 from batchedllm.sim.fleet.own_policy import OwnPolicy
+from batchedllm.sim.fleet.plans import asked_ahead
 from batchedllm.sim.fleet.score import Score, percentile
 from batchedllm.sim.fleet.settings import FleetSettings
 from batchedllm.sim.fleet.simulation import simulate
-from batchedllm.sim.fleet.slo import Slo, seconds_of, ttft_of
+from batchedllm.sim.fleet.slo import Slo
 from batchedllm.sim.randomness import Randomness
 from batchedllm.sim.traces.generators import generated
 from batchedllm.sim.traces.readers import read_trace
-from batchedllm.sim.traces.scaling import at_rate_scale, at_speed
+from batchedllm.sim.traces.scaling import at_rate_scale, at_speed, cut_to
 from batchedllm.sim.traces.trace import Trace
 from batchedllm.sim.workload import TraceRequest
 
@@ -186,34 +188,46 @@ def test_capacity_of_one_replica():
     assert 10 < found.in_flight <= 256
 
 
-def _work(tokens):
-    return Work(2.0, tuple(float(one) for one in tokens), tuple(1 if one else 0 for one in tokens), 3.0)
+def test_what_was_missed_is_told_by_when_it_came():
+    trace = _even(2000, 0.01, (8000, 100))
+    score = simulate(trace, Fixed(1), replace(SETTINGS, tail_seconds=10), 1)
+    assert len(score.missed_at_seconds) == score.requests - score.within > 1000
+    assert score.missed_at_seconds == sorted(score.missed_at_seconds)
+    assert score.missed_at_seconds[-1] == trace.duration_seconds
 
 
-def test_a_clairvoyant_has_replicas_where_they_are_needed():
-    settings = replace(SETTINGS, startup_seconds=4)
-    plan = plan_of(_work([100] * 20 + [1000] * 10 + [100] * 20), 100.0, settings)
-    assert (plan[5], plan[-5], max(plan[20:30])) == (1, 1, 5)
-    assert fluid_attainment(plan, _work([100] * 20 + [1000] * 10 + [100] * 20), 100.0) >= 0.99
-    assert plan_of(_work([10] * 9), 100.0, settings) == (1,) * 9
-
-
-def test_gaps_shorter_than_a_startup_are_filled():
-    tokens = [1000] * 10 + [10] * 5 + [1000] * 10
-    assert min(plan_of(_work(tokens), 100.0, replace(SETTINGS, startup_seconds=20))) > 1
-    assert min(plan_of(_work(tokens), 100.0, replace(SETTINGS, startup_seconds=2))) == 1
-
-
-def test_asking_ahead():
-    assert asked_ahead((1, 1, 1, 3, 1, 1), 2) == (1, 3, 3, 3, 1, 1)
+def test_a_plan_by_the_clock():
     assert Planned((1, 2), 10).want(Seen(35.0, 1, (), ())) == 2
     assert Fixed(4).interval_seconds == inf
 
 
 def test_the_clairvoyant_serves_nearly_all_for_less_than_a_fixed_fleet():
-    trace, settings = _code(), replace(SETTINGS, startup_seconds=10)
-    found = clairvoyant(trace, settings, capacity_of(trace, settings, 1), 1)
-    assert found.score.attainment >= 0.99
+    trace, settings = cut_to(_code(), 80), replace(SETTINGS, startup_seconds=10)
+    found = clairvoyant(trace, settings, 1)
+    assert found.is_enough
     most = found.score.most_replicas
     always = simulate(trace, Fixed(most), replace(settings, start_replicas=most), 1)
-    assert found.score.replica_hours < always.replica_hours
+    assert found.score.replica_hours < 0.9 * always.replica_hours
+    other = clairvoyant(trace, settings, 2, found.plan)
+    assert other.is_enough
+    assert other.score.replica_hours < 1.15 * found.score.replica_hours
+
+
+def test_the_clairvoyant_is_no_dearer_than_a_plan_that_it_is_told_of():
+    """Two replicas until a burst that three more are there for: no fixed fleet and no price comes to just that."""
+    calm = [TraceRequest(0.5 * index, 500, 20) for index in range(120)]
+    burst = [TraceRequest(60 + 0.02 * index, 2000, 20) for index in range(500)]
+    trace, settings = Trace("burst", (*calm, *burst)), replace(SETTINGS, startup_seconds=10, max_replicas=5)
+    plan = (2,) * 30 + (5,) * 5
+    asked = asked_ahead(plan, 6)
+    known = replace(settings, start_replicas=asked[0], hold_seconds=0.0)
+    score = simulate(trace, Planned(asked, 2.0), known, 1)
+    assert score.attainment >= 0.99
+    assert clairvoyant(trace, settings, 1, known=[plan]).score.replica_hours <= score.replica_hours
+
+
+def test_a_clairvoyant_that_no_fleet_is_enough_for_says_so():
+    crowd = Trace("crowd", tuple(TraceRequest(0.0, 8000, 1) for _ in range(300)))
+    found = clairvoyant(crowd, replace(SETTINGS, max_replicas=2), 1)
+    assert not found.is_enough
+    assert found.plan == (2,)

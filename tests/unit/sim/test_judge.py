@@ -3,8 +3,10 @@
 import pytest
 
 from batchedllm.sim.engine_settings import EngineSettings
+from batchedllm.sim.fleet.score import Sample, Score
 from batchedllm.sim.fleet.settings import FleetSettings
-from batchedllm.sim.judge.comparison import Contestant, compared, judged, start_of
+from batchedllm.sim.fleet.slo import Slo
+from batchedllm.sim.judge.comparison import Contestant, cheapest, compared, followed, judged, start_of
 from batchedllm.sim.judge.figures import mean, spread
 from batchedllm.sim.policies.registry import policy
 from batchedllm.sim.traces.trace import Trace
@@ -32,6 +34,19 @@ def test_every_policy_is_run_with_every_seed_against_the_same_clairvoyant():
     assert one["K"] == pytest.approx(one["replicaHours"] / one["clairvoyantReplicaHours"])
     assert (one["A"], one["failed"], one["maxReplicas"], one["flapsPerHour"]) == (1.0, 0, 2, 0)
     assert set(one["ttft"]) == set(one["itl"]) == {"p50", "p99"}
+
+
+def _came_to(within, hours):
+    score = Score(Slo(), requests=100, within=within, replica_seconds=3600.0 * hours)
+    score.samples = [Sample(2.0, 1, 0, 0.0, 3, 2, 50.0)]
+    return followed(score)
+
+
+def test_who_serves_enough_for_less_than_the_clairvoyant_is_the_clairvoyant():
+    found, cheaper, careless = _came_to(99, 2.0), _came_to(99, 1.5), _came_to(98, 1.0)
+    assert cheapest([found, cheaper, careless]) is cheaper
+    assert cheapest([careless, _came_to(97, 0.5)]) is careless
+    assert cheaper.plan == (2,)
 
 
 def test_mean_and_spread():

@@ -9,7 +9,7 @@ from batchedllm.sim.randomness import Randomness
 from batchedllm.sim.traces import Trace, TraceError
 from batchedllm.sim.traces.generators import SHAPES, generated
 from batchedllm.sim.traces.readers import format_of, format_of_header, read_trace
-from batchedllm.sim.traces.scaling import at_rate_scale, at_speed, cut_to, per_second, what_fits
+from batchedllm.sim.traces.scaling import at_rate_scale, at_speed, cut_to, halves, per_second, what_fits
 from batchedllm.sim.workload import TraceRequest
 
 DATA = Path(__file__).parents[2] / "data" / "traces"
@@ -169,3 +169,11 @@ def test_random_numbers_are_spread():
     assert {randomness.below(3) for _ in range(100)} == {0, 1, 2}
     assert sum(randomness.exponential(2) for _ in range(10_000)) / 10_000 == pytest.approx(2, rel=0.05)
     assert sorted(randomness.lognormal(5, 1) for _ in range(9_999))[5000] == pytest.approx(5, rel=0.1)
+
+
+def test_halves_are_of_equal_time_and_each_begins_at_zero():
+    trace = Trace("t", tuple(TraceRequest(float(at), 1 + at, 1) for at in (0, 1, 2, 9, 10)))
+    first, second = halves(trace)
+    assert [one.offset_seconds for one in first.requests] == [0, 1, 2]
+    assert [one.offset_seconds for one in second.requests] == [4, 5]
+    assert [one.prompt_tokens for one in (*first.requests, *second.requests)] == [1, 2, 3, 10, 11]

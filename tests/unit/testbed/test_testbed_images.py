@@ -108,24 +108,41 @@ def test_a_changed_file_builds_again_and_an_unrelated_one_does_not(repository, b
     assert len(builds_made) == 2
 
 
-def test_an_image_is_loaded_once_while_it_stays(repository, builds_made, monkeypatch, tmp_path):
-    monkeypatch.setattr(images.ensure_image, "__defaults__", (repository,))
+@pytest.fixture
+def load(repository, builds_made, tmp_path):
+    """Loads the image; returns the archives that were loaded, all times together."""
     loaded = []
 
-    for _ in range(2):
-        images.load("operator", tmp_path / "state", lambda archive, _: loaded.append(archive.exists()))
+    def once(**more):
+        images.load(
+            "operator", tmp_path / "state", lambda archive, _: loaded.append(archive), **more, repository=repository
+        )
+        return loaded
 
-    assert loaded == [True]
+    return once
 
 
-def test_an_image_that_the_node_has_lost_is_loaded_again(repository, builds_made, monkeypatch, tmp_path):
-    monkeypatch.setattr(images.ensure_image, "__defaults__", (repository,))
-    loaded = []
+def test_an_image_is_loaded_once_while_it_stays(load):
+    load()
 
-    for _ in range(2):
-        images.load("operator", tmp_path / "state", lambda _, name: loaded.append(name), lambda _: False)
+    (archive,) = load()
 
-    assert len(loaded) == 2
+    assert archive.exists()
+
+
+def test_an_image_that_the_node_has_lost_is_loaded_again(load):
+    load(holds=lambda _: False)
+
+    assert len(load(holds=lambda _: False)) == 2
+
+
+def test_an_image_that_the_node_has_is_not_built_again_when_its_archive_is_gone(load, builds_made):
+    (archive,) = load()
+    archive.unlink()
+
+    load()
+
+    assert len(builds_made) == 1
 
 
 def test_whoever_checks_out_with_another_umask_gets_the_same_image(repository, builds_made):

@@ -25,6 +25,19 @@ def test_kind_comes_before_the_embedded_cluster(monkeypatch, usable, expected):
     assert isinstance(providers.choose(0, {}), expected)
 
 
+def test_the_environment_names_the_cluster_of_tests_and_demo(monkeypatch):
+    asked = []
+    monkeypatch.setattr(EmbeddedCluster, "up", lambda provider, _: asked.append(provider.definition.index))
+    monkeypatch.setattr(providers, "kind_is_usable", lambda: False)
+    monkeypatch.delenv("KUBECONFIG", raising=False)
+    monkeypatch.setenv("TESTBED_INDEX", "5")
+
+    providers.ensure_cluster()
+    providers.ensure_cluster(2)
+
+    assert asked == [5, 2]
+
+
 def test_a_given_kubeconfig_comes_first(monkeypatch):
     monkeypatch.setattr(providers, "kind_is_usable", lambda: True)
 

@@ -17,6 +17,8 @@ class Actual:
     """An engine's own account; None is what it did not say. Sizes from a log are rounded to 0.01 GiB."""
 
     total: Bytes | None = None
+    free: Bytes | None = None
+    """Of `total`, when the engine started."""
     requested: Bytes | None = None
     weights: Bytes | None = None
     activation: Bytes | None = None
@@ -40,7 +42,7 @@ class Actual:
 
 _NUMBER = r"(-?[\d,]+(?:\.\d+)?)"
 _LINES: Final = (
-    (rf"Free memory on device (?:\S+ )?\({_NUMBER}/{_NUMBER} GiB\)", (None, "total")),
+    (rf"Free memory on device (?:\S+ )?\({_NUMBER}/{_NUMBER} GiB\)", ("free", "total")),
     (rf"Desired GPU memory utilization is \({_NUMBER}, {_NUMBER} GiB\)", ("utilization", "requested")),
     (rf"Model loading took {_NUMBER} GiB", ("weights",)),
     (rf"Actual usage is {_NUMBER} GiB for weight", ("weights",)),

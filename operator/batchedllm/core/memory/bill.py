@@ -100,7 +100,7 @@ def _bill(books: Ledger, weights: Term, layers: range, *, last: bool) -> Bill:
     non_torch = _more(non_torch_term(books.runner, books.calibration), correction.non_torch_bytes)
     in_budget = takes_graphs(books.runner, rules)
     budgeted = weights.bytes + activation.bytes + non_torch.bytes
-    on_top = _outside(books)
+    on_top = _outside(books) + question.gpu.occupied
     budgeted, on_top = _put(graphs, budgeted, on_top, inside=in_budget)
     budgeted, on_top = _put(persistent, budgeted, on_top, inside=rules.persistent_in_budget)
     wanted = question.settings.kv_cache_memory

@@ -72,7 +72,7 @@ def plan(question: Question, calibration: Calibration = MEASURED) -> Plan:
         largest=pool.largest(question.model.longest_length) if groups else question.model.longest_length,
         largest_for_concurrency=pool.largest(question.model.longest_length, engine.max_num_seqs) if groups else None,
         unknown=tuple(unknown),
-        free_at_start=Bytes(question.gpu.memory - calibration.context),
+        free_at_start=Bytes(question.gpu.memory - calibration.context - question.gpu.occupied),
         notes=_notes(question, rules, note),
     )
 

@@ -2,10 +2,12 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Literal
+from typing import Final, Literal
 
 from batchedllm.core.memory.model import ModelDescription, WeightFacts
 from batchedllm.core.memory.units import Blocks, Bytes, Term, Tokens
+
+NOTHING: Final = Bytes(0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,6 +18,8 @@ class Gpu:
     """Total memory as CUDA tells it: the engine takes its share of this."""
     product: str | None = None
     """Name as GPU feature discovery writes it (NVIDIA-H200); the engine's defaults depend on it."""
+    occupied: Bytes = NOTHING
+    """Taken by something that the plan knows nothing of; neither the engine's budget nor what is beside it is there."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Plan against actual: what the engines report once they run, how far the plan was off, and what that teaches."""
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from typing import Any, Final
 
 from batchedllm.api.conditions import ConditionType, Reason
@@ -11,11 +11,12 @@ from batchedllm.core.memory.actual import Actual, actual_of_labels, actual_of_lo
 from batchedllm.core.memory.drift import NOTEWORTHY_PERCENT, drifts
 from batchedllm.core.memory.fixes import fixes
 from batchedllm.core.memory.plan import plan
-from batchedllm.core.memory.plan_types import Correction, Plan
+from batchedllm.core.memory.plan_types import Plan
+from batchedllm.core.memory.shortage import shortage
 from batchedllm.core.memory.units import Bytes
 from batchedllm.core.planning.gate import Gate
 from batchedllm.core.planning.lesson import Lesson
-from batchedllm.core.planning.report import gibibytes, sentence
+from batchedllm.core.planning.report import changes, gibibytes
 from batchedllm.core.readings import FleetLoad
 
 _TERMS: Final = frozenset({"weights", "activation", "cudaGraphs", "nonTorch", "kvCache"})
@@ -31,16 +32,6 @@ class Replicas:
 
 
 @dataclass(frozen=True, slots=True)
-class Logs:
-    """What engines said, by pod."""
-
-    tails: Mapping[str, str] = field(default_factory=dict)
-    """Last lines of failed pods."""
-    starts: Mapping[str, str] = field(default_factory=dict)
-    """Lines about memory from the start of pods that serve."""
-
-
-@dataclass(frozen=True, slots=True)
 class Afterwards:
     """What came of a plan."""
 
@@ -52,9 +43,12 @@ class Afterwards:
     """A pod whose first lines would tell more."""
 
 
-def afterwards(planned: Gate, load: FleetLoad | None, replicas: Replicas, logs: Logs) -> Afterwards:
-    """Compare the plan with what a replica reports, or said when it failed. All have the planned settings."""
-    failed = _failed(planned, replicas.failures, logs.tails)
+def afterwards(planned: Gate, load: FleetLoad | None, replicas: Replicas, start_logs: Mapping[str, str]) -> Afterwards:
+    """Compare the plan with what a replica reports, or said when it failed. All have the planned settings.
+
+    `start_logs` are lines about memory from the start of pods that serve, by pod.
+    """
+    failed = _failed(planned, replicas.failures)
     if failed is not None:
         return failed
     told = () if load is None else load.cache_labels
@@ -62,9 +56,9 @@ def afterwards(planned: Gate, load: FleetLoad | None, replicas: Replicas, logs: 
     reported = actual_of_labels(labels)
     if reported.kv_tokens is None and reported.blocks is None:
         return Afterwards(planned.condition)
-    if pod not in logs.starts:
+    if pod not in start_logs:
         return Afterwards(_judged(planned, reported), _status(planned, reported), wants_start_log_of=pod)
-    actual = merged(reported, actual_of_log(logs.starts[pod]))
+    actual = merged(reported, actual_of_log(start_logs[pod]))
     return Afterwards(_judged(planned, actual), _status(planned, actual), _lesson(planned, actual, pod))
 
 
@@ -98,26 +92,20 @@ def _term_drifts(planned: Plan, actual: Actual) -> list[str]:
     ]
 
 
-def _failed(planned: Gate, failures: Iterable[Failure], tails: Mapping[str, str]) -> Afterwards | None:
-    """Read what the engine said of its memory before it ended, and plan again with that."""
+def _failed(planned: Gate, failures: Iterable[Failure]) -> Afterwards | None:
+    """Read what the engine found when it ran out of memory, and plan again with that."""
     made = planned.planned
     if made is None or made.plan.bill is None:
         return None
     for failure in failures:
-        actual = actual_of_log(tails.get(failure.pod, "")) if failure.reason in _OF_MEMORY else Actual()
-        if actual.kv_cache is None:
+        found = shortage(made.question, made.plan.bill, failure.log) if failure.reason in _OF_MEMORY else None
+        if found is None:
             continue
-        missing = made.plan.bill.kv_cache - actual.kv_cache
-        before = made.question.correction or Correction()
-        corrected = replace(before, activation_bytes=before.activation_bytes + missing)
-        question = replace(made.question, correction=corrected)
-        told = sentence(plan(question), fixes(question, plan(question)))
-        words = (
-            f"{failure.pod} ended: it had {gibibytes(actual.kv_cache)} for its KV cache, "
-            f"{gibibytes(made.plan.bill.kv_cache)} were planned. {told}"
-        )
+        proposed = fixes(found.question, plan(found.question))
+        words = f"{failure.pod} ended: {found.words}. {changes(proposed)}"
         verdict = Verdict(ConditionType.MEMORY_PLANNED, "False", failure.reason, words)
-        return Afterwards(verdict, lesson=Lesson(made.key, made.plan.bill, actual, failure.pod))
+        lesson = None if found.actual is None else Lesson(made.key, made.plan.bill, found.actual, failure.pod)
+        return Afterwards(verdict, lesson=lesson)
     return None
 
 

@@ -1,8 +1,8 @@
 """The life of an inspection: wanted, running, told, or failed and tried again. A pure step from what is there."""
 
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -13,8 +13,8 @@ from batchedllm.core.planning.inspection_pod import (
     ANNOTATION_KEY,
     CONTAINER,
     Subject,
-    inspection_key,
     inspection_pod,
+    pod_key,
 )
 from batchedllm.core.reconcile_types import Deletion, Manifest
 
@@ -27,45 +27,89 @@ LONGEST_RETRY_SECONDS: Final = 3600
 PATIENCE_SECONDS: Final = 60
 """How long a pod may wait for a node before the engine is started without a plan."""
 
+_ENDED: Final = frozenset({"Succeeded", "Failed"})
 _WAITS_IN_VAIN: Final = frozenset({"ErrImagePull", "ImagePullBackOff", "InvalidImageName", "ErrImageNeverPull"})
 
+NEIGHBOUR_SECONDS: Final = 5.0
+"""When to look whether another BatchedLLM's inspection of the same has ended: nobody else tells."""
+
 Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """What an inspection found, and what it holds for."""
+
+    document: Document
+    images: frozenset[str] = frozenset()
+    """Digests under the image's name: that of the inspection's own container, and that of replicas it was made for."""
+
+    def holds_for(self, running: Collection[str]) -> bool:
+        """Tell whether a replica runs an image that this was found for; True too while none tells what it runs."""
+        return not running or not self.images.isdisjoint(running)
 
 
 @dataclass(frozen=True, slots=True)
 class Inspection:
     """Where an inspection is, and what to do to bring it on."""
 
-    document: Document | None = None
-    """What it found."""
+    result: Result | None = None
     reason: Reason = Reason.INSPECTING
-    """Why there is no document (yet)."""
+    """Why there is no result (yet)."""
     message: str = ""
     is_over: bool = False
-    """Whether waiting for it is over: there is a document, or it failed."""
+    """Whether waiting for it is over: there is a result, or it failed."""
     apply: tuple[Manifest, ...] = ()
     delete: tuple[Deletion, ...] = ()
     look_again_seconds: float | None = None
 
 
-def inspect(subject: Subject, pods: Sequence[Manifest], known: Document | None, now: datetime) -> Inspection:
-    """Return the next step. `known` is the result for this key from an earlier inspection, if it is kept."""
-    key = inspection_key(subject)
+def inspect(
+    subject: Subject,
+    pods: Sequence[Manifest],
+    known: Result | None,
+    now: datetime,
+    neighbours: Sequence[Manifest] = (),
+) -> Inspection:
+    """Return the next step.
+
+    `known` is the result for this subject from an earlier inspection, if it is kept; `neighbours` are pods that read
+    for other BatchedLLMs of the namespace. One that reads the same now is waited for.
+    """
+    key = pod_key(subject)
     alive = [pod for pod in pods if not pod["metadata"].get("deletionTimestamp")]
     current = sorted((pod for pod in alive if _annotation(pod, ANNOTATION_KEY) == key), key=_attempt)
     if known is not None:
         return Inspection(known, is_over=True, delete=deletions(alive))
     outdated = deletions([pod for pod in alive if pod not in current[-1:]])
     if not current:
-        pod = inspection_pod(subject, 1)
-        return Inspection(message="a short pod reads the model's config", apply=(pod,), delete=outdated)
+        return _begun(subject, neighbours, outdated, now)
     last = current[-1]
-    if _phase(last) not in ("Succeeded", "Failed"):
+    if _phase(last) not in _ENDED:
         return _waiting(last, outdated, now)
     document = _document(last)
     if document is not None and "error" not in document:
-        return Inspection(document, is_over=True, delete=outdated)
+        images = frozenset(filter(None, (str(_status(last).get("imageID", "")), subject.running)))
+        return Inspection(Result(document, images), is_over=True, delete=outdated)
     return _failed(subject, last, outdated, now)
+
+
+def _begun(
+    subject: Subject, neighbours: Sequence[Manifest], outdated: tuple[Deletion, ...], now: datetime
+) -> Inspection:
+    """Make a pod, or wait for another BatchedLLM's."""
+    key = pod_key(subject)
+    same = [
+        pod
+        for pod in neighbours
+        if _annotation(pod, ANNOTATION_KEY) == key
+        and _phase(pod) not in _ENDED
+        and not pod["metadata"].get("deletionTimestamp")
+    ]
+    if same:
+        return replace(_waiting(same[0], outdated, now), look_again_seconds=NEIGHBOUR_SECONDS)
+    pod = inspection_pod(subject, 1)
+    return Inspection(message="a short pod reads the model's config", apply=(pod,), delete=outdated)
 
 
 def _waiting(pod: Manifest, outdated: tuple[Deletion, ...], now: datetime) -> Inspection:
@@ -133,9 +177,13 @@ def _waiting_state(pod: Manifest) -> Mapping[str, Any]:
 
 
 def _state(pod: Manifest) -> Mapping[str, Any]:
-    statuses = pod.get("status", {}).get("containerStatuses") or []
-    states: list[Mapping[str, Any]] = [one.get("state") or {} for one in statuses if one.get("name") == CONTAINER]
-    return states[0] if states else {}
+    found: Mapping[str, Any] = _status(pod).get("state") or {}
+    return found
+
+
+def _status(pod: Manifest) -> Mapping[str, Any]:
+    statuses: list[Mapping[str, Any]] = pod.get("status", {}).get("containerStatuses") or []
+    return next((one for one in statuses if one.get("name") == CONTAINER), {})
 
 
 def _unscheduled(pod: Manifest) -> str:

@@ -17,7 +17,7 @@ from batchedllm.core.manifests.pod_template import pod_security
 from batchedllm.core.manifests.volumes import volumes
 
 ANNOTATION_KEY: Final = f"{GROUP}/inspection"
-"""What is inspected; see `inspection_key`."""
+"""What is inspected; see `pod_key`."""
 
 ANNOTATION_ATTEMPT: Final = f"{GROUP}/attempt"
 
@@ -40,10 +40,12 @@ class Subject:
     spec: BatchedLLMSpec
     image: str
     """The engine's image: the resource's own, else the installation's."""
+    running: str = ""
+    """The digest that replicas run under the image's name; empty where the result that is kept holds for it."""
 
 
 def inspection_key(subject: Subject) -> str:
-    """Return a fingerprint of all that an inspection's result depends on."""
+    """Return a fingerprint of all that an inspection's result depends on, but for what the image's name stands for."""
     spec, model = subject.spec, subject.spec.model
     return fingerprint(
         {
@@ -55,14 +57,21 @@ def inspection_key(subject: Subject) -> str:
             "quantization": model.quantization,
             "kvCacheDtype": spec.memory.kv_cache_dtype,
             "tensorParallel": max(1, spec.gpu.per_replica),
+            "environment": [one.model_dump(mode="json", exclude_none=True) for one in spec.pod.env],
             "image": subject.image,
         }
     )
 
 
+def pod_key(subject: Subject) -> str:
+    """Return what tells the pods of one inspection from those of another, made for what the image's name meant then."""
+    key = inspection_key(subject)
+    return fingerprint({"key": key, "running": subject.running}) if subject.running else key
+
+
 def inspection_pod(subject: Subject, attempt: int) -> dict[str, Any]:
     """Return the pod of the n-th attempt (from 1)."""
-    owner, key = subject.owner, inspection_key(subject)
+    owner, key = subject.owner, pod_key(subject)
     metadata: dict[str, Any] = {
         "name": f"{owner.name}-inspect-{key[:_KEY_LENGTH_IN_NAME]}-{attempt}",
         "namespace": owner.namespace,

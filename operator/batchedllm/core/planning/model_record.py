@@ -1,12 +1,12 @@
 """The ConfigMap that keeps what inspections found: read again after a restart, gone with its BatchedLLM."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from batchedllm.core.manifests.children import marked
 from batchedllm.core.manifests.identity import Owner, child
-from batchedllm.core.planning.inspection import Document
+from batchedllm.core.planning.inspection import Result
 from batchedllm.core.reconcile_types import Manifest
 
 _KEPT: Final = 8
@@ -18,33 +18,38 @@ def name_of(owner: Owner) -> str:
     return f"{owner.name}-model"
 
 
-def kept(owner: Owner, children: Sequence[Manifest]) -> dict[str, Document]:
-    """Return the results that are kept, by their key; what is not readable is left out."""
-    live = next(
-        (one for one in children if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name_of(owner)), {}
+def kept(owner: Owner, children: Iterable[Manifest]) -> dict[str, Result]:
+    """Return the results that are kept for `owner`, by their key; what is not readable is left out."""
+    return results_of(
+        one for one in children if one["kind"] == "ConfigMap" and one["metadata"]["name"] == name_of(owner)
     )
-    found: dict[str, Document] = {}
-    for key, text in (live.get("data") or {}).items():
-        document = _read(text)
-        if document is not None:
-            found[key] = document
-    return found
 
 
-def model_record(owner: Owner, documents: Mapping[str, Document], newest: str) -> dict[str, Any] | None:
+def results_of(records: Iterable[Manifest]) -> dict[str, Result]:
+    """Return the results of ConfigMaps like ours, by their key."""
+    found = ((key, _read(text)) for record in records for key, text in (record.get("data") or {}).items())
+    return {key: result for key, result in found if result is not None}
+
+
+def model_record(owner: Owner, results: Mapping[str, Result], newest: str) -> dict[str, Any] | None:
     """Return the ConfigMap; None while there is nothing to keep. The newest result is always among those kept."""
-    if not documents:
+    if not results:
         return None
-    others = [key for key in sorted(documents) if key != newest][: _KEPT - 1]
-    keys = [key for key in (newest, *others) if key in documents]
-    data = {key: json.dumps(documents[key], sort_keys=True, separators=(",", ":")) for key in sorted(keys)}
+    others = [key for key in sorted(results) if key != newest][: _KEPT - 1]
+    keys = [key for key in (newest, *others) if key in results]
+    data = {key: _written(results[key]) for key in sorted(keys)}
     manifest = child("v1", "ConfigMap", owner, data=data)
     return marked({**manifest, "metadata": {**manifest["metadata"], "name": name_of(owner)}})
 
 
-def _read(text: object) -> Document | None:
+def _written(result: Result) -> str:
+    content = {"document": result.document, "images": sorted(result.images)}
+    return json.dumps(content, sort_keys=True, separators=(",", ":"))
+
+
+def _read(text: object) -> Result | None:
     try:
         found = json.loads(str(text))
-    except ValueError:
+        return Result(dict(found["document"]), frozenset(map(str, found["images"])))
+    except (ValueError, TypeError, KeyError):
         return None
-    return found if isinstance(found, dict) else None

@@ -1,14 +1,14 @@
 """Who describes the model: the user, the catalogue, or an inspection, in this order."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
 from batchedllm.api.conditions import Reason
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.manifests.identity import owner_of
-from batchedllm.core.planning.inspection import Inspection, deletions, inspect
+from batchedllm.core.planning.inspection import Inspection, Result, deletions, inspect
 from batchedllm.core.planning.inspection_pod import Subject, inspection_key
 from batchedllm.core.planning.model_facts import (
     ModelFacts,
@@ -17,7 +17,8 @@ from batchedllm.core.planning.model_facts import (
     from_config_map,
     from_inspection,
 )
-from batchedllm.core.planning.model_record import kept, model_record
+from batchedllm.core.planning.model_record import kept, model_record, results_of
+from batchedllm.core.planning.running_images import digests
 from batchedllm.core.reconcile_types import Defaults, Gathered
 
 
@@ -35,16 +36,30 @@ def search(gathered: Gathered, spec: BatchedLLMSpec, defaults: Defaults, now: da
     """Return what describes the model, or what is done to find out."""
     owner = owner_of(gathered.resource)
     subject = Subject(owner, spec, spec.engine.image or defaults.engine_image)
-    key = inspection_key(subject)
-    documents = kept(owner, gathered.children)
-    record = model_record(owner, documents, key)
+    results = kept(owner, gathered.children)
     facts = _described(gathered, spec, defaults.catalogue)
     if facts is not None:
+        record = model_record(owner, results, inspection_key(subject))
         return Search(facts, Inspection(is_over=True, delete=deletions(gathered.inspections)), record)
-    step = inspect(subject, gathered.inspections, documents.get(key), now)
-    if step.document is None:
-        return Search(NoFacts(step.reason, step.message), step, record)
-    return Search(from_inspection(step.document), step, model_record(owner, {**documents, key: step.document}, key))
+    return _inspected(gathered, subject, results, now)
+
+
+def _inspected(gathered: Gathered, subject: Subject, results: Mapping[str, Result], now: datetime) -> Search:
+    """Take what an inspection found, here or for another BatchedLLM of the namespace, and else inspect.
+
+    A result for another digest than the replicas run goes on counting until the new one is there, and holds nothing up.
+    """
+    key, running = inspection_key(subject), digests(gathered.pods, subject.image)
+    before = results.get(key)
+    candidates = (before, results_of(gathered.neighbour_records).get(key))
+    known = next((one for one in candidates if one is not None and one.holds_for(running)), None)
+    if known is None and before is not None:
+        subject = replace(subject, running=min(running))
+    step = inspect(subject, gathered.inspections, known, now, gathered.neighbour_inspections)
+    result = step.result or before
+    if result is None:
+        return Search(NoFacts(step.reason, step.message), step, model_record(subject.owner, results, key))
+    return Search(from_inspection(result.document), step, model_record(subject.owner, {**results, key: result}, key))
 
 
 def _described(

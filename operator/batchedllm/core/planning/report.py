@@ -30,10 +30,14 @@ def plan_status(plan: Plan, fixes: tuple[Fix, ...], **rest: Any) -> dict[str, An
 
 def sentence(plan: Plan, fixes: tuple[Fix, ...]) -> str:
     """Return the answer with its numbers, and the changes that would make it fit."""
+    return (f"{plan.why.rstrip('.')}. {changes(fixes)}" if fixes else plan.why)[:_LONGEST_MESSAGE]
+
+
+def changes(fixes: tuple[Fix, ...]) -> str:
+    """Return the changes after which it would fit."""
     if not fixes:
-        return plan.why[:_LONGEST_MESSAGE]
-    changes = "; or ".join(f"{one.setting} {one.was} -> {one.becomes}" for one in fixes)
-    return f"{plan.why.rstrip('.')}. Smallest changes that fit: {changes}"[:_LONGEST_MESSAGE]
+        return "No single change makes it fit"
+    return "Smallest changes that fit: " + "; or ".join(f"{one.setting} {one.was} -> {one.becomes}" for one in fixes)
 
 
 def confidence(bill: Bill | None, *, is_counted: bool = False) -> Certainty:

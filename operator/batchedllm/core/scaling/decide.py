@@ -1,8 +1,9 @@
 """`decide(state, now) -> (decision, state)`: how many replicas there are to be. The only door to scaling.
 
-The chain: signals -> what each asks for -> the largest -> limits (bounds, unknown metrics, replicas that cannot start,
-stabilisation windows, steps) -> the decision with everything that led to it. Nothing here reads a clock; time is
-monotonic seconds of the caller.
+The chain: what happened since the last look is learned -> the outlook that follows from all that was learned -> what
+each signal asks for -> the largest -> limits (bounds, unknown metrics, replicas that cannot start, stabilisation
+windows, steps) -> the decision with everything that led to it. Nothing here reads a clock; time is monotonic seconds of
+the caller.
 """
 
 import math
@@ -10,37 +11,74 @@ from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
-from batchedllm.core.scaling.signals import Opinion, opinions
+from batchedllm.core.scaling.learning import Lesson, learn
+from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
+from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.latency import is_not_a_matter_of_replicas
+from batchedllm.core.scaling.signals.opinion import Opinion
+from batchedllm.core.scaling.signals.queue_depth import NAME as QUEUE_DEPTH
+from batchedllm.core.scaling.signals.token_rate import NAME as TOKEN_RATE
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
 
 OFF = "scaling is off: spec.replicas, or minReplicas, is kept"
+
+REACTIVE = frozenset({QUEUE_DEPTH, TOKEN_RATE})
+"""Signals that ask for replicas because of what comes now; the past asks for those that these would get too late."""
 
 
 def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingState]:
     """Decide on the number of replicas, and return the state to pass in next time.
 
     In the modes `recommend` and `external` the decision is taken alike; not applying it is the caller's part. In mode
-    `off` nothing changes and nothing is remembered.
+    `off` nothing changes and nothing is remembered but what was learned.
     """
     if state.policy.mode == "off":
-        return _off(state), replace(state, memory=Memory())
+        return _off(state), replace(state, memory=state.memory.timeless())
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
     scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
-    opinion = (*opinions(state), *seasonal.opinions(state))
+    state, prospect = _informed(state, now_seconds)
+    opinion = (*opinions(state, prospect), *seasonal.opinions(state))
+    state = _with_asked(state, prospect, opinion, now_seconds)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
-    decision = _decision(situation, draft, opinion, strongest)
+    is_late = is_not_a_matter_of_replicas(state, prospect)
+    decision = replace(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    memory = replace(memory, seasons=seasonal.recorded(state, opinion))
+    memory = replace(memory, seasons=seasonal.recorded(state, _asked(opinion)))
     return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
 def _off(state: ScalingState) -> Decision:
     wanted = state.fleet.wanted
     return Decision(wanted, wanted, "off", OFF, (), ())
+
+
+def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Outlook]:
+    """Learn from what is seen, and look ahead with it."""
+    memory = state.memory
+    available = now_seconds - startup_seconds(state)
+    met_by = memory.watch.asked_between(available - limits.hold_seconds(state), available)
+    lesson: Lesson = learn(
+        memory.experience, memory.watch, state.load, state.objective, now_seconds, met_by_tokens_per_second=met_by
+    )
+    state = replace(state, memory=replace(memory, experience=lesson.experience, watch=lesson.watch))
+    return state, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)
+
+
+def _with_asked(
+    state: ScalingState, prospect: Outlook, opinion: tuple[Opinion, ...], now_seconds: float
+) -> ScalingState:
+    """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
+    watch = state.memory.watch.with_asked(now_seconds, _asked(opinion) * prospect.held)
+    return replace(state, memory=replace(state.memory, watch=watch))
+
+
+def _asked(opinion: tuple[Opinion, ...]) -> int:
+    """Return what is asked for because of what comes now."""
+    return max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
 
 
 def _believable(load: FleetLoad | None) -> FleetLoad | None:
@@ -67,9 +105,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = Memory(
-            full_batch=memory.full_batch, seasons=memory.seasons, learned_of=memory.learned_of, is_kept=memory.is_kept
-        )
+        memory = replace(memory.timeless(), full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
     if policy.mode == "auto":
@@ -108,7 +144,7 @@ def _situation(
     certain = strongest is not None and all(opinion.known for opinion in candidates)
     low = state.fleet.wanted if strongest is None or strongest.replicas is None else strongest.replicas
     high = low if certain else max(low, state.fleet.wanted)
-    horizon = max(policy.scale_up.stabilization_seconds, policy.scale_down.stabilization_seconds)
+    horizon = max(policy.scale_up.stabilization_seconds, limits.hold_seconds(state))
     memory = stabilization.record(state.memory, now_seconds, low, high, horizon)
     base = state.bounds.bounded(state.fleet.wanted)
     return limits.Situation(state, memory, now_seconds, base, certain)
@@ -119,7 +155,8 @@ def _decision(
 ) -> Decision:
     state = situation.state
     wanted = state.fleet.wanted
-    why = strongest.reason if strongest is not None else "; ".join(o.reason for o in candidates if not o.known)
+    unknown = dict.fromkeys(opinion.reason for opinion in candidates if not opinion.known)
+    why = strongest.reason if strongest is not None else "; ".join(unknown)
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
     if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)

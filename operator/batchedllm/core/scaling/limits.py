@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from batchedllm.core.scaling import stabilization, steps
+from batchedllm.core.scaling.outlook import startup_seconds
 from batchedllm.core.scaling.types import Memory, ScalingState
 
 SHORTEST_RETRY_SECONDS = 0.1
@@ -16,6 +17,24 @@ SHORTEST_RETRY_SECONDS = 0.1
 
 CAPACITY_GIVEN_UP = "capacityGivenUp"
 """Name of the limit by replicas that found no node."""
+
+
+HOLD_STARTUPS = 2.5
+"""Start-ups for which replicas are kept that are no longer needed: giving one up costs a start when it is missed."""
+SHORTEST_HOLD_SECONDS = 60
+LONGEST_HOLD_SECONDS = 600
+PENDING_HOLD_SECONDS = 60.0
+"""How long replicas that do not serve yet are kept when nothing asks for them any more: they hold no request."""
+REMOVED_AT_ONCE = 0.1
+"""Share of the replicas that is removed in one step: fewer than are needed show in time to stop."""
+
+
+def hold_seconds(state: ScalingState) -> float:
+    """Return for how long a lower need must last before replicas are removed."""
+    set_seconds = state.policy.scale_down.stabilization_seconds
+    if set_seconds is not None:
+        return set_seconds
+    return min(LONGEST_HOLD_SECONDS, max(SHORTEST_HOLD_SECONDS, HOLD_STARTUPS * startup_seconds(state)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,19 +125,31 @@ def stabilized_up(draft: Draft, situation: Situation) -> Draft:
 
 
 def stabilized_down(draft: Draft, situation: Situation) -> Draft:
-    """Removed is only what was not needed at any time of the scale-down window, all of which must have been seen."""
+    """Removed is only what was not needed at any time of the scale-down window, all of which must have been seen.
+
+    For replicas that do not serve yet a shorter window is enough.
+    """
     memory, now = situation.memory, situation.now_seconds
-    window = situation.state.policy.scale_down.stabilization_seconds
+    window = hold_seconds(situation.state)
     if draft.replicas >= situation.base:
         return draft
-    needed = situation.bounded(stabilization.most(memory, now, window))
-    allowed = min(situation.base, max(draft.replicas, needed))
-    if not stabilization.is_covered(memory, now, window):
-        allowed = situation.base
+    allowed = _not_needed_for(window, draft, situation)
+    if situation.state.fleet.pending > 0 and window > PENDING_HOLD_SECONDS:
+        given_up = _not_needed_for(PENDING_HOLD_SECONDS, draft, situation)
+        allowed = min(allowed, max(situation.bounded(situation.state.fleet.ready), given_up))
     if allowed == draft.replicas:
         return draft
     retry = stabilization.changes_in_seconds(memory, memory.needs, now, window)
     return draft.limited(allowed, "scaleDown.stabilizationSeconds", retry)
+
+
+def _not_needed_for(window_seconds: float, draft: Draft, situation: Situation) -> int:
+    """Return the fewest replicas that were enough all through the window; all there are if it was not seen whole."""
+    memory, now = situation.memory, situation.now_seconds
+    if not stabilization.is_covered(memory, now, window_seconds):
+        return situation.base
+    needed = situation.bounded(stabilization.most(memory, now, window_seconds))
+    return min(situation.base, max(draft.replicas, needed))
 
 
 def within_supply(draft: Draft, situation: Situation) -> Draft:
@@ -144,11 +175,19 @@ def within_step(draft: Draft, situation: Situation) -> Draft:
         allowed, name = min(change, left), "scaleUp.maxStep"
     else:
         period = policy.scale_down.period_seconds
-        left = max(0, policy.scale_down.max_step - steps.removed(memory, now, period))
+        left = max(0, most_removed(situation) - steps.removed(memory, now, period))
         allowed, name = max(change, -left), "scaleDown.maxStep"
     if allowed == change:
         return draft
     return draft.limited(situation.base + allowed, name, steps.free_in_seconds(memory, now, period))
+
+
+def most_removed(situation: Situation) -> int:
+    """Return how many replicas may go in one period: of those that do not serve yet all, where nothing is set."""
+    set_step = situation.state.policy.scale_down.max_step
+    if set_step is not None:
+        return set_step
+    return max(1, int(situation.base * REMOVED_AT_ONCE), situation.state.fleet.pending)
 
 
 CHAIN: tuple[Limit, ...] = (

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
-from batchedllm.core.scaling.signals import Opinion
+from batchedllm.core.scaling.outlook import startup_seconds
+from batchedllm.core.scaling.signals.opinion import Opinion
 from batchedllm.core.scaling.types import ScalingState
 
 FORECAST: Final = "forecast"
@@ -20,17 +21,13 @@ SLOTS_OF_A_DAY: Final = 86400 // SLOT_SECONDS
 SLOTS_OF_A_WEEK: Final = 7 * SLOTS_OF_A_DAY
 KEPT_PERCENT: Final = 80
 """Of what was needed then; the signals see to the rest."""
-LONGEST_AHEAD_SECONDS: Final = 3600.0
-UNKNOWN_STARTUP_SECONDS: Final = 120.0
-"""Start of an 8B model from a warm disk, where none was seen yet."""
 
 
 def opinions(state: ScalingState) -> tuple[Opinion, ...]:
     """Ask for what is expected until a replica that is asked for now would serve. It never asks for fewer."""
     if state.policy.prediction == "off" or state.wall_seconds is None:
         return ()
-    ahead = min(LONGEST_AHEAD_SECONDS, state.fleet.startup_seconds or UNKNOWN_STARTUP_SECONDS)
-    needed = forecast(state.memory.seasons, state.wall_seconds, ahead)
+    needed = forecast(state.memory.seasons, state.wall_seconds, startup_seconds(state))
     if needed is None:
         return (Opinion(FORECAST, None, "nothing is known of this time of the day"),)
     words = f"at this time of the day or the week up to {needed.before} were needed, {KEPT_PERCENT} % of them are kept"
@@ -55,14 +52,13 @@ def forecast(seasons: tuple[tuple[int, int], ...], wall_seconds: float, ahead_se
     return Forecast(-(-before * KEPT_PERCENT // 100), before) if before else None
 
 
-def recorded(state: ScalingState, candidates: tuple[Opinion, ...]) -> tuple[tuple[int, int], ...]:
-    """Return the seasons with what the signals ask for now: the forecast is not among them, or it would feed itself.
+def recorded(state: ScalingState, asked: int) -> tuple[tuple[int, int], ...]:
+    """Return the seasons with what is asked for because of what comes now: a forecast would feed itself.
 
     A need of one replica is not kept: it says nothing, and at rest nothing is to be written.
     """
     seasons = state.memory.seasons
-    asked = [one.replicas for one in candidates if one.replicas is not None and one.signal != FORECAST]
-    need = state.bounds.bounded(max(asked, default=0))
+    need = state.bounds.bounded(asked)
     if state.policy.prediction == "off" or state.wall_seconds is None or need <= 1:
         return seasons
     slot = _slot(state.wall_seconds)

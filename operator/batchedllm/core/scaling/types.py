@@ -5,8 +5,11 @@ from dataclasses import dataclass, field
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.schedule import Bounds, policy_bounds
 from batchedllm.core.scaling.signs import Sign
+from batchedllm.core.scaling.watch import Watch
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +93,10 @@ class Memory:
     proposal: Proposal | None = None
     full_batch: float | None = None
     """Requests that one replica computes at a time when it is full, as last seen."""
+    experience: Experience = field(default_factory=Experience)
+    """What is learned of replicas and traffic: the part that is kept over a restart."""
+    watch: Watch = field(default_factory=Watch)
+    """What has just been seen of pods and traffic."""
     supply: Supply = field(default_factory=Supply)
     """Replicas that found no node."""
     busy_at_seconds: float | None = None
@@ -100,8 +107,20 @@ class Memory:
     """Fingerprint of what was learned from: model, engine, GPU and batching."""
     is_kept: bool = False
     """Whether what was learned is kept in a ConfigMap."""
+    is_used: bool = False
+    """Whether requests came since it was written there."""
     signs: tuple[Sign, ...] = ()
     """What is seen and may be told to people once it lasts."""
+
+    def timeless(self) -> "Memory":
+        """Return what was learned: it means something by another clock too, and while scaling is off."""
+        return Memory(
+            experience=self.experience,
+            seasons=self.seasons,
+            learned_of=self.learned_of,
+            is_kept=self.is_kept,
+            is_used=self.is_used,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +144,8 @@ class ScalingState:
     memory: Memory = field(default_factory=Memory)
     batch_limit: int | None = None
     """Most requests that one replica may compute at a time (`maxNumSeqs`); None: left to the engine."""
+    objective: Objective = field(default_factory=Objective)
+    """What in time means."""
     scheduled: Bounds | None = None
     """The bounds at this time; None: those of the policy at all times."""
     wake: Wake = field(default_factory=Wake)
@@ -154,7 +175,7 @@ class Decision:
     from_replicas: int
     to_replicas: int
     winner: str
-    """Who decided: a signal, hold, minReplicas, maxReplicas, schedule:NAME, capacityGivenUp, off."""
+    """Who decided: a signal's name, hold, minReplicas, maxReplicas, schedule:NAME, capacityGivenUp, off."""
     reason: str
     """One line a person can read, with the numbers."""
     candidates: tuple[SignalCandidate, ...]

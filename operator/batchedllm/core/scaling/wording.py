@@ -21,8 +21,10 @@ def limit(name: str, situation: limits.Situation, replicas: int) -> str:
         limits.CAPACITY_GIVEN_UP: supply.words(situation.memory.supply, up),
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
         "scaleUp.stabilizationSeconds": f"a need must last {up.stabilization_seconds} s first",
-        "scaleDown.stabilizationSeconds": f"{down.stabilization_seconds} s of lower need come before any removal",
+        "scaleDown.stabilizationSeconds": (
+            f"{limits.hold_seconds(situation.state):.0f} s of lower need come before any removal"
+        ),
         "scaleUp.maxStep": f"limited to {up.max_step} added per {up.period_seconds} s",
-        "scaleDown.maxStep": f"limited to {down.max_step} removed per {down.period_seconds} s",
+        "scaleDown.maxStep": f"limited to {limits.most_removed(situation)} removed per {down.period_seconds} s",
     }
     return words.get(name, f"limited by {name} {replicas}")

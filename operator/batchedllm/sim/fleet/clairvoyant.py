@@ -1,195 +1,214 @@
 """The cheapest plan of who knows every arrival beforehand: what any policy's cost is measured against.
 
-Finding the true optimum would take integer programming over the whole simulation. Instead:
+Finding the true optimum would take integer programming over the whole simulation. Instead, with the *real* simulation,
+random routing included, in the loop:
 
-1. a fluid model (work in tokens, a replica does so many per second) gives a plan that serves all work within the time
-   that the SLO lets it wait, and not sooner; gaps shorter than a start-up are filled;
-2. the plan is trimmed, block by block and from the top, as long as the fluid model serves 99 % of the requests;
-3. the work per second that the plan counts on is searched for: the highest with which the *real* simulation,
-   random routing included, serves 99 %.
+1. fixed fleets of several sizes tell which requests each size misses;
+2. from that, dynamic programming makes plans that weigh misses, start-ups and keeping replicas over gaps against one
+   another; the price of a miss is searched for: the lowest with which 99 % are served;
+3. the cheapest of all plans that serve 99 %, those that the caller knows among them, is lowered stretch by stretch
+   for as long as it still does. Every second stretch is lowered at once, and each told from the misses that it adds.
 
-A replica is asked for its start-up before it is needed, and paid for from then on, as everybody's are; so one is kept
-over any gap that is shorter than a start-up. The result is an upper bound of the true optimum: a K computed
-with it flatters every policy alike. On very long prompts it is loose by a quarter: reactive policies reach K 0.8 there.
+The result is an upper bound of the true optimum.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
-from math import ceil
+from math import ceil, sqrt
 from typing import Final
 
-from batchedllm.sim.fleet.capacity import ATTAINMENT, Capacity
+from batchedllm.sim.fleet.capacity import ATTAINMENT
 from batchedllm.sim.fleet.fixed import Planned
+from batchedllm.sim.fleet.plans import Plan, asked_ahead, changed, cheapest_levels, paid_cells, stretches
 from batchedllm.sim.fleet.score import Score
 from batchedllm.sim.fleet.settings import FleetSettings
 from batchedllm.sim.fleet.simulation import simulate
 from batchedllm.sim.traces.trace import Trace
 
-EFFICIENCIES: Final = tuple(percent / 100 for percent in range(130, 15, -5))
-"""Shares of a replica's measured capacity that plans are made with, the cheapest first."""
+MOST_RUNS: Final = 30
+"""Simulations for lowering a plan; a third of them for one that another seed lowered before."""
 
-_FLUID_ATTAINMENT: Final = 0.995
-"""Aim of the fluid model: half of the 1 % is left to what it does not know."""
-_TRIMS: Final = (0.0, 0.25, 0.5, 0.75)
-_MOST_TRIALS: Final = 3000
-
-
-@dataclass(frozen=True, slots=True)
-class Work:
-    """What arrives in each cell of time."""
-
-    cell_seconds: float
-    tokens: tuple[float, ...]
-    requests: tuple[int, ...]
-    slack_seconds: float
-    """How long work may wait."""
-
-
-def clairvoyant(
-    trace: Trace, settings: FleetSettings, capacity: Capacity, seed: int, hint: int | None = None
-) -> "Clairvoyant":
-    """Return the cheapest plan found whose simulation serves 99 %.
-
-    `hint` is the efficiency that another seed came to: it, or the next one that does, is taken. Where not even the
-    most generous plan does, it is returned all the same: `score.attainment` tells.
-    """
-    question = _Question(trace, settings, work_of(trace, settings), capacity.tokens_per_second, seed)
-    last = len(EFFICIENCIES) - 1
-    if hint is not None:
-        trials = (_tried(question, index) for index in range(hint, last + 1))
-        return next((one for one in trials if one.score.attainment >= ATTAINMENT), None) or _tried(question, last)
-    return _searched(question, last) or _tried(question, last)
-
-
-def _searched(question: "_Question", last: int) -> "Clairvoyant | None":
-    found, low, high = None, 0, last
-    while low <= high:
-        middle = (low + high) // 2
-        trial = _tried(question, middle)
-        if trial.score.attainment >= ATTAINMENT:
-            found, high = trial, middle - 1
-        else:
-            low = middle + 1
-    return found
+_LEVELS: Final = (*range(1, 9), 10, 12, 14, 17, 20, 24, 28, 34, 40, 48, 56, 64, 80, 96, 128)
+_BUCKET_CELLS: Final = 5
+_CHEAPEST_MISS: Final = 0.01
+_DEAREST_MISS: Final = 10_000.0
+_PRICES: Final = 8
+_REPAIRS: Final = 10
+_LOWERINGS: Final = (
+    (0.0, 1.0, 0.25),
+    (0.0, 1.0, 0.0),
+    (0.5, 1.0, 0.0),
+    (0.0, 0.5, 0.0),
+    (0.75, 1.0, 0.0),
+    (0.0, 0.25, 0.0),
+)
+"""Which part of a stretch is lowered, and by which share of its replicas: by one at least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Clairvoyant:
-    """The plan and what it came to."""
+    """A plan and what it came to."""
 
-    plan: tuple[int, ...]
+    plan: Plan
     """Replicas to serve in each scrape interval."""
-    efficiency: int
-    """Index into EFFICIENCIES."""
     score: Score
 
-
-def work_of(trace: Trace, settings: FleetSettings) -> Work:
-    """Put the trace's requests into cells of a scrape interval."""
-    cell = settings.scrape_interval_seconds
-    cells = int(trace.duration_seconds / cell) + 1
-    tokens, requests = [0.0] * cells, [0] * cells
-    for one in trace.requests:
-        index = int(one.offset_seconds / cell)
-        tokens[index] += one.prompt_tokens + one.output_tokens
-        requests[index] += 1
-    prompt = sum(one.prompt_tokens for one in trace.requests) / len(trace.requests)
-    slack = settings.slo.ttft_seconds + settings.slo.ttft_seconds_per_token * prompt
-    return Work(cell, tuple(tokens), tuple(requests), slack)
+    @property
+    def is_enough(self) -> bool:
+        """Whether it serves 99 %."""
+        return self.score.attainment >= ATTAINMENT
 
 
-def plan_of(work: Work, tokens_per_second: float, settings: FleetSettings) -> tuple[int, ...]:
-    """Return the replicas to serve in each cell, start-up gaps filled, trimmed to what the fluid model needs."""
-    needed = _just_in_time(work, tokens_per_second, settings)
-    trimmed = _trimmed(_with_gaps_filled(needed, work, settings), work, tokens_per_second, settings.min_replicas)
-    return tuple(_with_gaps_filled(trimmed, work, settings))
+def clairvoyant(
+    trace: Trace, settings: FleetSettings, seed: int, hint: Plan | None = None, known: Iterable[Plan] = ()
+) -> Clairvoyant:
+    """Return the cheapest plan found whose simulation serves 99 %.
+
+    `hint` is the plan of another seed: it is taken, with more replicas where that is not enough. `known` are plans
+    from elsewhere to begin with. Where not even the largest fleet does, it is returned all the same: `is_enough` tells.
+    """
+    search = _Search(trace, settings, seed)
+    if hint is not None:
+        repaired = search.repaired(hint)
+        if repaired.is_enough:
+            return search.lowered(repaired, MOST_RUNS // 3)
+    fixed = search.fixed()
+    trials = [*fixed, *search.priced(fixed), *(search.tried(plan) for plan in known)]
+    enough = [trial for trial in trials if trial.is_enough]
+    if not enough:
+        return max(trials, key=lambda trial: trial.score.attainment)
+    return search.lowered(min(enough, key=lambda trial: search.cost(trial.plan)), MOST_RUNS)
 
 
-def _just_in_time(work: Work, tokens_per_second: float, settings: FleetSettings) -> list[int]:
-    """Serve the backlog of each moment within the time that it may wait, and not sooner."""
-    allowed = work.slack_seconds + work.cell_seconds
-    cells = ceil(allowed / work.cell_seconds)
-    plan = [settings.min_replicas] * len(work.tokens)
-    backlog = 0.0
-    for cell, tokens in enumerate(work.tokens):
-        backlog += tokens
-        needed = settings.bounded(ceil(backlog / (allowed * tokens_per_second)))
-        for held in range(cell, min(cell + cells, len(plan))):
-            plan[held] = max(plan[held], needed)
-        backlog = max(0.0, backlog - plan[cell] * tokens_per_second * work.cell_seconds)
-    return plan
+class _Search:
+    def __init__(self, trace: Trace, settings: FleetSettings, seed: int) -> None:
+        self._trace, self._settings, self._seed = trace, settings, seed
+        self._cell_seconds = settings.scrape_interval_seconds
+        self._cells = int(trace.duration_seconds / self._cell_seconds) + 1
+        self._startup_cells = ceil(settings.startup_seconds / self._cell_seconds) + 1
+        self._allowed = int((1 - ATTAINMENT) * len(trace.requests))
+        self._runs = 0
 
+    def tried(self, plan: Plan) -> Clairvoyant:
+        """Simulate a plan, which is known from before the beginning."""
+        self._runs += 1
+        plan = (*plan[: self._cells], *plan[-1:] * (self._cells - len(plan)))
+        asked = asked_ahead(plan, self._startup_cells)
+        known = replace(self._settings, start_replicas=asked[0], hold_seconds=0.0)
+        return Clairvoyant(plan, simulate(self._trace, Planned(asked, self._cell_seconds), known, self._seed))
 
-def fluid_attainment(plan: Sequence[int], work: Work, tokens_per_second: float) -> float:
-    """Return the share of requests that do not wait too long if work is a fluid."""
-    within, backlog, allowed = 0, 0.0, work.slack_seconds + work.cell_seconds
-    for replicas, tokens, requests in zip(plan, work.tokens, work.requests, strict=True):
-        speed = replicas * tokens_per_second
-        backlog += tokens
-        if requests and backlog <= allowed * speed:
-            within += requests
-        backlog = max(0.0, backlog - speed * work.cell_seconds)
-    return within / max(1, sum(work.requests))
+    def cost(self, plan: Plan) -> int:
+        return paid_cells(plan, self._startup_cells)
 
+    def fixed(self) -> list[Clairvoyant]:
+        """Simulate fixed fleets up to one that misses nothing."""
+        trials: list[Clairvoyant] = []
+        for level in sorted({self._settings.bounded(level) for level in _LEVELS}):
+            trials.append(self.tried((level,) * self._cells))
+            if trials[-1].score.within == len(self._trace.requests):
+                break
+        return trials
 
-def _trimmed(plan: list[int], work: Work, tokens_per_second: float, lowest: int) -> list[int]:
-    trials = 0
-    for level in range(max(plan), lowest, -1):
-        for first, last in _blocks(plan, level):
-            for share in _TRIMS:
-                trials += 1
-                end = first + ceil(share * (last - first))
-                trial = [*plan[:end], *(min(level - 1, replicas) for replicas in plan[end:last]), *plan[last:]]
-                if fluid_attainment(trial, work, tokens_per_second) >= _FLUID_ATTAINMENT:
-                    plan = trial
-                    break
-            if trials > _MOST_TRIALS:
-                return plan
-    return plan
+    def priced(self, fixed: Sequence[Clairvoyant]) -> list[Clairvoyant]:
+        """Simulate plans for several prices of a miss, closer and closer to the lowest that is enough."""
+        levels = [trial.plan[0] for trial in fixed]
+        by_level = [self._missed_by_bucket(trial) for trial in fixed]
+        misses = list(zip(*by_level, strict=True))
+        low, high, trials = _CHEAPEST_MISS, _DEAREST_MISS, list[Clairvoyant]()
+        for _ in range(_PRICES):
+            price = sqrt(low * high)
+            chosen = cheapest_levels(misses, levels, _BUCKET_CELLS, self._startup_cells, price)
+            trials.append(self.tried(tuple(level for level in chosen for _ in range(_BUCKET_CELLS))))
+            low, high = (low, price) if trials[-1].is_enough else (price, high)
+        return trials
 
+    def _missed_by_bucket(self, trial: Clairvoyant) -> list[int]:
+        counts = [0] * ceil(self._cells / _BUCKET_CELLS)
+        for at in trial.score.missed_at_seconds:
+            counts[int(at / self._cell_seconds) // _BUCKET_CELLS] += 1
+        return counts
 
-def _blocks(plan: Sequence[int], level: int) -> list[tuple[int, int]]:
-    """Return the stretches, as first cell and cell after the last, with so many replicas or more; short ones first."""
-    blocks, first = [], None
-    for cell, replicas in enumerate((*plan, 0)):
-        if replicas >= level and first is None:
-            first = cell
-        elif replicas < level and first is not None:
-            blocks.append((first, cell))
-            first = None
-    return sorted(blocks, key=lambda block: block[1] - block[0])
+    def repaired(self, plan: Plan) -> Clairvoyant:
+        """Add replicas where most requests are missed until it is enough, or it takes too long."""
+        trial = self.tried(plan)
+        for _ in range(_REPAIRS):
+            if trial.is_enough:
+                return trial
+            parts = stretches(trial.plan)
+            missed = self._missed_in(trial, [first for first, _ in parts])
+            worst = sorted(range(len(parts)), key=lambda index: -missed[index])[: max(1, len(parts) // 16)]
+            grown = [(*parts[index], self._more(trial.plan[parts[index][0]])) for index in worst]
+            trial = self.tried(changed(trial.plan, grown))
+        return trial
 
+    def _more(self, replicas: int) -> int:
+        return self._settings.bounded(max(replicas + 1, ceil(replicas * 1.05)))
 
-def _with_gaps_filled(plan: list[int], work: Work, settings: FleetSettings) -> list[int]:
-    """Keep replicas over gaps that end before a new one could have started."""
-    filled, startup_cells = list(plan), ceil(settings.startup_seconds / work.cell_seconds)
-    for level in range(settings.min_replicas + 1, max(plan) + 1):
-        above = sorted(_blocks(plan, level))
-        for (_, left), (right, _) in pairwise(above):
-            if right - left <= startup_cells:
-                filled[left:right] = [max(level, replicas) for replicas in filled[left:right]]
-    return filled
+    def _missed_in(self, trial: Clairvoyant, firsts: Sequence[int]) -> list[int]:
+        """Return the misses of requests that came from each of some cells on and before the next of them."""
+        owner, counts, index = [-1] * self._cells, [0] * len(firsts), -1
+        for cell in range(self._cells):
+            if index + 1 < len(firsts) and cell >= firsts[index + 1]:
+                index += 1
+            owner[cell] = index
+        for at in trial.score.missed_at_seconds:
+            found = owner[min(int(at / self._cell_seconds), self._cells - 1)]
+            if found >= 0:
+                counts[found] += 1
+        return counts
 
+    def lowered(self, best: Clairvoyant, most_runs: int) -> Clairvoyant:
+        """Lower stretches for as long as 99 % are served and runs are left."""
+        last_run, idle = self._runs + most_runs, 0
+        kinds = [(kind, parity) for kind in _LOWERINGS for parity in (0, 1)]
+        turn = 0
+        while self._runs < last_run and idle < len(kinds):
+            kind, parity = kinds[turn % len(kinds)]
+            trial = self._lowered_once(best, kind, parity)
+            if trial is None:
+                turn, idle = turn + 1, idle + 1
+            else:
+                best, idle = trial, 0
+        return best
 
-def asked_ahead(plan: Sequence[int], startup_cells: int) -> tuple[int, ...]:
-    """Return what to ask for in each cell so that the plan's replicas are ready in theirs."""
-    return tuple(max(plan[cell : cell + startup_cells + 1]) for cell in range(len(plan)))
+    def _lowered_once(self, best: Clairvoyant, kind: tuple[float, float, float], parity: int) -> Clairvoyant | None:
+        """Lower every second stretch; where that is too much, those that add the fewest misses for what they save."""
+        moves = self._moves(best.plan, kind, parity)
+        chosen = list(moves)
+        for _ in range(3):
+            if not chosen:
+                return None
+            trial = self.tried(changed(best.plan, chosen))
+            if trial.is_enough:
+                return trial
+            chosen = self._affordable(best, trial, moves) if len(chosen) == len(moves) else chosen[: len(chosen) // 2]
+        return None
 
+    def _moves(self, plan: Plan, kind: tuple[float, float, float], parity: int) -> list[tuple[int, int, int]]:
+        """Return the changes that save anything."""
+        begin, end, share = kind
+        moves, cost = [], self.cost(plan)
+        for first, last in stretches(plan)[parity::2]:
+            length, replicas = last - first, plan[first]
+            lower = max(self._settings.min_replicas, replicas - max(1, int(share * replicas)))
+            move = (first + int(begin * length), first + ceil(end * length), lower)
+            if lower < replicas and self.cost(changed(plan, [move])) < cost:
+                moves.append(move)
+        return moves
 
-@dataclass(frozen=True, slots=True)
-class _Question:
-    trace: Trace
-    settings: FleetSettings
-    work: Work
-    tokens_per_second: float
-    seed: int
-
-
-def _tried(question: _Question, efficiency: int) -> Clairvoyant:
-    work, settings = question.work, question.settings
-    plan = plan_of(work, question.tokens_per_second * EFFICIENCIES[efficiency], settings)
-    asked = asked_ahead(plan, ceil(settings.startup_seconds / work.cell_seconds) + 1)
-    known = replace(settings, start_replicas=asked[0], hold_seconds=0.0)
-    score = simulate(question.trace, Planned(asked, work.cell_seconds), known, question.seed)
-    return Clairvoyant(plan, efficiency, score)
+    def _affordable(
+        self, best: Clairvoyant, trial: Clairvoyant, moves: list[tuple[int, int, int]]
+    ) -> list[tuple[int, int, int]]:
+        """Return the moves that are worth most for the misses that are left to spend, the best ones first."""
+        firsts, cost = [first for first, _, _ in moves], self.cost(best.plan)
+        before, after = self._missed_in(best, firsts), self._missed_in(trial, firsts)
+        added = [max(0, late - early) for early, late in zip(before, after, strict=True)]
+        saved = [cost - self.cost(changed(best.plan, [move])) for move in moves]
+        order: Callable[[int], float] = lambda index: added[index] / saved[index]  # noqa: E731 - mypy wants its type
+        left, chosen = self._allowed - (best.score.requests - best.score.within), list[tuple[int, int, int]]()
+        for index in sorted(range(len(moves)), key=order):
+            left -= added[index]
+            if left < 0:
+                break
+            chosen.append(moves[index])
+        return chosen

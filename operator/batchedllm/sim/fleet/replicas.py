@@ -25,7 +25,7 @@ def _reported(histogram: Histogram) -> LatencyHistogram:
 class Pod:
     """One replica, from being asked for until it is gone."""
 
-    __slots__ = ("created_at", "engine", "gone_by", "name", "open_requests", "ready_at", "scraped")
+    __slots__ = ("_scraped", "created_at", "engine", "gone_by", "gpu_percent", "name", "open_requests", "ready_at")
 
     def __init__(self, name: str, created_at: float, ready_at: float, settings: FleetSettings) -> None:
         self.name = name
@@ -34,21 +34,27 @@ class Pod:
         self.gone_by = inf
         self.open_requests = 0
         self.engine = SimulatedEngine(settings.engine, settings.times, settings.gpu_load, start=ready_at)
-        self.scraped = (ready_at, 0.0)
+        self.gpu_percent = 0.0
+        """Mean GPU utilization between the last two scrapes."""
+        self._scraped = (ready_at, 0.0)
+
+    def scrape(self, now: float) -> None:
+        """Note that a scrape came through: the GPU's utilization is a mean since the one before."""
+        before, busy_before = self._scraped
+        busy, _ = self.engine.gpu_integrals(now)
+        self.gpu_percent = min(_FULL, (busy - busy_before) / (now - before)) if now > before else 0.0
+        self._scraped = (now, busy)
 
     def reading(self, now: float) -> PodReading:
         """Return what the pod's metrics say."""
         engine, statistics = self.engine, self.engine.statistics
-        before, busy_before = self.scraped
-        busy, _ = engine.gpu_integrals(now)
-        self.scraped = (now, busy)
         return PodReading(
             pod=self.name,
             at_seconds=now,
             queue_depth=float(engine.waiting),
             running=float(engine.running),
             kv_cache_usage_fraction=engine.kv_cache_usage,
-            gpu_utilization_percent=min(_FULL, (busy - busy_before) / (now - before)) if now > before else 0.0,
+            gpu_utilization_percent=self.gpu_percent,
             prompt_tokens_total=float(statistics.prompt_tokens),
             generation_tokens_total=float(statistics.generation_tokens),
             preemptions_total=float(statistics.num_preemptions),
@@ -124,11 +130,13 @@ class Replicas:
                 pod.open_requests -= 1
                 yield event
 
-    def scrape(self, now: float) -> tuple[PodReading, ...]:
-        """Return the readings of the ready pods; some are lost."""
+    def scrape(self, now: float) -> list[Pod]:
+        """Return the ready pods whose scrape came through; some are lost."""
         loss = self._settings.scrape_loss
         kept = [pod for pod in self.ready(now) if not loss or self._randomness.unit() >= loss]
-        return tuple(pod.reading(now) for pod in kept)
+        for pod in kept:
+            pod.scrape(now)
+        return kept
 
     def scale(self, replicas: int, now: float) -> None:
         """Ask for so many replicas."""

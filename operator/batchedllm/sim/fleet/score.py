@@ -38,6 +38,8 @@ class Score:
     ttft_seconds: list[float] = field(default_factory=list)
     itl_seconds: list[float] = field(default_factory=list)
     """Mean of each answer of two tokens or more."""
+    missed_at_seconds: list[float] = field(default_factory=list)
+    """When those requests came that were not served within the SLO."""
     replica_seconds: float = 0.0
     changes: list[tuple[float, int]] = field(default_factory=list)
     """When the wanted replicas changed, and by how many."""
@@ -51,15 +53,17 @@ class Score:
         """Requests that got their whole answer."""
         return len(self.ttft_seconds)
 
-    def finished(self, answer: Finished) -> None:
-        """Count an answer."""
+    def finished(self, answer: Finished) -> bool:
+        """Count an answer and tell whether it came in time."""
         first = answer.at if answer.first_token_at is None else answer.first_token_at
         ttft, itl = first - answer.arrived_at, 0.0
         if answer.generated_tokens > 1:
             itl = (answer.at - first) / (answer.generated_tokens - 1)
             self.itl_seconds.append(itl)
         self.ttft_seconds.append(ttft)
-        self.within += self.slo.is_met(answer.prompt_tokens, ttft, itl)
+        is_met = self.slo.is_met(answer.prompt_tokens, ttft, itl)
+        self.within += is_met
+        return is_met
 
     @property
     def attainment(self) -> float:

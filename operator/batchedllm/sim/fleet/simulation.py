@@ -6,6 +6,7 @@ Time goes in scrape intervals (2 s): replicas become ready and go at such moment
 from collections.abc import Sequence
 
 from batchedllm.sim.fleet.autoscaler import Arrived, Autoscaler, Seen
+from batchedllm.sim.fleet.fixed import Fixed, Planned
 from batchedllm.sim.fleet.replicas import Pod, Replicas
 from batchedllm.sim.fleet.score import Sample, Score
 from batchedllm.sim.fleet.settings import FleetSettings
@@ -27,6 +28,8 @@ class _Simulation:
         self._settings = settings
         self._replicas = Replicas(settings, Randomness(seed))
         self._score = Score(settings.slo, len(trace.requests), duration_seconds=self._end)
+        self._served = bytearray(len(trace.requests))
+        self._is_blind = isinstance(autoscaler, Fixed | Planned)
         self._next = 0
         self._arrived = Arrived()
         self._ask_at = 0.0
@@ -40,6 +43,9 @@ class _Simulation:
             self._tick(before, now)
         score.failed = self._replicas.failed + self._replicas.open_requests
         score.replica_seconds = self._replicas.pod_seconds
+        score.missed_at_seconds = [
+            request.offset_seconds for request, served in zip(self._requests, self._served, strict=True) if not served
+        ]
         return score
 
     def _goes_on(self, now: float) -> bool:
@@ -53,14 +59,15 @@ class _Simulation:
         first, within, answered = self._next, score.within, score.answered
         self._route(replicas.ready(before), now)
         for answer in replicas.advance(now, max(0.0, min(now, self._end) - before)):
-            score.finished(answer)
-        readings = replicas.scrape(now)
-        ready = tuple(pod.name for pod in replicas.ready(now))
-        seen = Seen(now, replicas.wanted, ready, readings, self._arrived)
-        self._ask(seen)
+            if score.finished(answer):
+                self._served[int(answer.request_id)] = 1
+        scraped, ready = replicas.scrape(now), replicas.ready(now)
+        if now >= self._ask_at:
+            readings = () if self._is_blind else tuple(pod.reading(now) for pod in scraped)
+            self._ask(Seen(now, replicas.wanted, tuple(pod.name for pod in ready), readings, self._arrived))
         missed = (score.answered - answered) - (score.within - within)
-        gpu = seen.total("gpu_utilization_percent") / max(1, len(readings))
-        queued = seen.total("queue_depth")
+        gpu = sum(pod.gpu_percent for pod in scraped) / max(1, len(scraped))
+        queued = float(sum(pod.engine.waiting for pod in scraped))
         score.samples.append(Sample(now, self._next - first, missed, queued, replicas.wanted, len(ready), gpu))
         score.most_replicas = max(score.most_replicas, replicas.wanted)
 
@@ -77,8 +84,6 @@ class _Simulation:
         self._arrived = Arrived(index, prompts, outputs)
 
     def _ask(self, seen: Seen) -> None:
-        if seen.now_seconds < self._ask_at:
-            return
         self._ask_at = seen.now_seconds + self._autoscaler.interval_seconds
         wanted = self._settings.bounded(self._autoscaler.want(seen))
         if seen.now_seconds < self._settings.hold_seconds or wanted == seen.wanted:

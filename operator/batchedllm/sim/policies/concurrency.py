@@ -39,9 +39,11 @@ class KnativeMemory:
     wishes: Samples = ()
 
 
-def knative(concurrency: float, scale_down_delay_seconds: float = 0.0) -> Peer[KnativeMemory]:
+def knative(
+    concurrency: float, scale_down_delay_seconds: float = 0.0, utilization: float = KNATIVE_UTILIZATION
+) -> Peer[KnativeMemory]:
     """Return Knative's autoscaler with its defaults, for replicas that hold so many requests."""
-    target = concurrency * KNATIVE_UTILIZATION
+    target = concurrency * utilization
 
     def step(memory: KnativeMemory, seen: Seen) -> tuple[int, KnativeMemory]:
         now, ready = seen.now_seconds, max(1, len(seen.ready_pods))

@@ -1,4 +1,4 @@
-"""All policies by name, each with its defaults."""
+"""All policies by name, each with its defaults and the one knob that a judge may turn."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -55,33 +55,102 @@ def case_of(trace: Trace, settings: FleetSettings, capacity: Capacity) -> Case:
     )
 
 
-def _static_peak(case: Case) -> Autoscaler:
-    peak = case.peak_tokens_per_second / (STATIC_UTILIZATION * case.profile.tokens_per_second)
+@dataclass(frozen=True, slots=True)
+class Knob:
+    """The one number of a policy that its users turn, and the values that a judge tries."""
+
+    meaning: str
+    default: float
+    grid: tuple[float, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    make: Callable[[Case, float], Autoscaler]
+    knob: Knob
+
+
+def _static(case: Case, utilization: float) -> Autoscaler:
+    peak = case.peak_tokens_per_second / (utilization * case.profile.tokens_per_second)
     return Fixed(ceil(peak), interval_seconds=0.0)
 
 
-Make = Callable[[Case], Peer[Any]]
+def _entry(make: Callable[[Case, float], Peer[Any]], meaning: str, default: float, *others: float) -> _Entry:
+    knob = Knob(meaning, default, tuple(sorted({default, *others})))
+    return _Entry(lambda case, value: PeerAutoscaler(make(case, value)), knob)
 
-_PEERS: Final[Mapping[str, Make]] = {
-    "hpa-queue": lambda _case: horizontal.hpa_of_value(horizontal.waiting, 1),
-    "hpa-gpu": lambda _case: horizontal.hpa_of_pods("gpu_utilization_percent", 80),
-    "hpa-kv": lambda _case: horizontal.hpa_of_pods("kv_cache_usage_fraction", 0.5),
-    "hpa-concurrency": lambda case: horizontal.hpa_of_total(concurrency.in_flight, 0.7 * case.profile.in_flight),
-    "keda-waiting": lambda _case: horizontal.hpa_of_total(horizontal.waiting, 5),
-    "knative": lambda case: concurrency.knative(case.profile.in_flight),
-    "knative-delayed": lambda case: concurrency.knative(case.profile.in_flight, 180),
-    "aibrix-apa": lambda _case: concurrency.aibrix_apa(),
-    "kubeai": lambda _case: concurrency.kubeai(),
-    "ray-serve": lambda _case: concurrency.ray_serve(),
-    "wva-v1": lambda _case: inference.wva_v1(),
-    "wva-v2": lambda case: inference.wva_v2(case.profile, case.prompt_tokens, case.output_tokens),
-    "dynamo-throughput": lambda case: inference.dynamo_throughput(case.profile),
-    "dynamo-load": lambda case: inference.dynamo_load(case.profile, case.prompt_tokens),
-    "token-rate-85": lambda case: inference.token_rate(case.profile, 0.85),
-    "token-rate-70": lambda case: inference.token_rate(case.profile, 0.70),
+
+def _of_pods(name: str) -> Callable[[Case, float], Peer[Any]]:
+    return lambda _case, target: horizontal.hpa_of_pods(name, target)
+
+
+def _token_rate(default: float) -> _Entry:
+    meaning = "share of the capacity to use"
+    others = (0.3, 0.4, 0.5, 0.6, 0.7, 0.85)
+    return _entry(lambda case, value: inference.token_rate(case.profile, value), meaning, default, *others)
+
+
+_ENTRIES: Final[Mapping[str, _Entry]] = {
+    "static-peak": _Entry(
+        _static,
+        Knob("share of the capacity in the peak minute", STATIC_UTILIZATION, (0.3, 0.45, 0.6, STATIC_UTILIZATION, 1.2)),
+    ),
+    "hpa-queue": _entry(
+        lambda _case, value: horizontal.hpa_of_value(horizontal.waiting, value), "waiting requests", 1, 5, 20, 60, 200
+    ),
+    "hpa-gpu": _entry(_of_pods("gpu_utilization_percent"), "GPU utilization %", 80, 30, 50, 65, 95),
+    "hpa-kv": _entry(_of_pods("kv_cache_usage_fraction"), "KV cache usage", 0.5, 0.01, 0.03, 0.1, 0.25),
+    "hpa-concurrency": _entry(
+        lambda case, value: horizontal.hpa_of_total(concurrency.in_flight, value * case.profile.in_flight),
+        *("share of the requests in flight at capacity", 0.7, 0.1, 0.2, 0.35, 0.5),
+    ),
+    "keda-waiting": _entry(
+        lambda _case, value: horizontal.hpa_of_total(horizontal.waiting, value),
+        "waiting per replica",
+        5,
+        1,
+        20,
+        60,
+        200,
+    ),
+    "knative": _entry(
+        lambda case, value: concurrency.knative(case.profile.in_flight, 0, value),
+        *("target utilization", concurrency.KNATIVE_UTILIZATION, 0.1, 0.2, 0.35, 0.5),
+    ),
+    "knative-delayed": _entry(
+        lambda case, value: concurrency.knative(case.profile.in_flight, 180, value),
+        *("target utilization", concurrency.KNATIVE_UTILIZATION, 0.1, 0.2, 0.35, 0.5),
+    ),
+    "aibrix-apa": _entry(
+        lambda _case, value: concurrency.aibrix_apa(value),
+        *("KV cache usage", concurrency.AIBRIX_KV_TARGET, 0.01, 0.03, 0.1, 0.25),
+    ),
+    "kubeai": _entry(
+        lambda _case, value: concurrency.kubeai(value), "requests per replica", concurrency.KUBEAI_TARGET, 2, 5, 15, 40
+    ),
+    "ray-serve": _entry(
+        lambda _case, value: concurrency.ray_serve(value), "ongoing requests", concurrency.RAY_TARGET, 1, 5, 15, 50
+    ),
+    "wva-v1": _entry(
+        lambda _case, value: inference.wva_v1(value), "spare KV trigger", inference.WVA_KV_SPARE, 0.4, 0.6, 0.7, 0.75
+    ),
+    "wva-v2": _entry(
+        lambda case, value: inference.wva_v2(case.profile, case.prompt_tokens, case.output_tokens, value),
+        *("scale-up threshold", inference.WVA_UP, 0.05, 0.1, 0.2, 0.5),
+    ),
+    "dynamo-throughput": _entry(
+        lambda case, value: inference.dynamo_throughput(case.profile, value),
+        *("share of the best rate to use", 1.0, 0.25, 0.4, 0.55, 0.75),
+    ),
+    "dynamo-load": _entry(
+        lambda case, value: inference.dynamo_load(case.profile, case.prompt_tokens, value),
+        *("scale-up threshold", inference.DYNAMO_LOAD_UP, 0.02, 0.06, 0.15, 0.4),
+    ),
+    "token-rate-85": _token_rate(0.85),
+    "token-rate-70": _token_rate(0.7),
 }
 
-NAMES: Final = ("static-peak", *_PEERS)
+NAMES: Final = tuple(_ENTRIES)
 """Every policy but the operator's own and `static:N`."""
 
 
@@ -91,12 +160,16 @@ def is_known(name: str) -> bool:
     return name in NAMES or (name.startswith(STATIC) and number.isdecimal() and int(number) > 0)
 
 
-def policy(name: str, case: Case) -> Autoscaler:
-    """Return a fresh autoscaler. Raises KeyError for a name that `is_known` denies."""
+def knob_of(name: str) -> Knob:
+    """Return what can be turned. Raises KeyError for a name that is not in NAMES."""
+    return _ENTRIES[name].knob
+
+
+def policy(name: str, case: Case, knob: float | None = None) -> Autoscaler:
+    """Return a fresh autoscaler; `knob` is its default unless given. Raises KeyError for a name `is_known` denies."""
     if not is_known(name):
         raise KeyError(name)
     if name.startswith(STATIC):
         return Fixed(int(name.removeprefix(STATIC)), interval_seconds=0.0)
-    if name == "static-peak":
-        return _static_peak(case)
-    return PeerAutoscaler(_PEERS[name](case))
+    entry = _ENTRIES[name]
+    return entry.make(case, entry.knob.default if knob is None else knob)

@@ -63,6 +63,14 @@ def cut_to(trace: Trace, seconds: float) -> Trace:
     return replace(trace, requests=tuple(one for one in trace.requests if one.offset_seconds <= seconds))
 
 
+def halves(trace: Trace) -> tuple[Trace, Trace]:
+    """Return what comes in the first half of the trace's time, and the rest with times from the middle on."""
+    middle = trace.duration_seconds / 2
+    first = cut_to(trace, middle)
+    rest = (replace(one, offset_seconds=one.offset_seconds - middle) for one in trace.requests[len(first.requests) :])
+    return first, replace(trace, requests=tuple(rest))
+
+
 def per_second(trace: Trace) -> Counter[int]:
     """Return the arrivals of each second."""
     return Counter(int(request.offset_seconds) for request in trace.requests)

@@ -34,6 +34,7 @@ def gib(value: float) -> int:
 def test_a_whole_start_of_0_26():
     assert actual_of_log(OLD_LOG) == Actual(
         total=gib(139.8),
+        free=gib(139.29),
         requested=gib(125.82),
         weights=gib(14.29),
         activation=gib(1.13),

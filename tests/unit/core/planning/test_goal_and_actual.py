@@ -184,22 +184,52 @@ length is 7200. Try increasing `gpu_memory_utilization`
 """
 
 
-def test_an_engine_that_had_less_than_planned_is_told_with_both_numbers_and_what_would_fit():
-    spec = {"gpu": {"memory": "20Gi"}, "batching": {"maxModelLen": 8192}}
+OUT_OF_MEMORY = """\
+torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB. GPU 0 has a total capacity of 24.00 GiB of \
+which 512.00 MiB is free.
+"""
+SMALL_GPU = {"gpu": {"memory": "20Gi"}, "batching": {"maxModelLen": 8192}}
+
+
+def after_the_end(spec, *, log="", last_words=""):
+    """A look at a replica whose engine ended: its log was read, or the kubelet kept the end of it in the status."""
     first = reconciled(spec)
+    assert first.status["plan"]["verdict"] == "Fits"
     children = tuple(stored(one) for one in first.apply)
-    ended = {"exitCode": 1, "reason": "Error", "finishedAt": "2026-01-02T03:04:00Z"}
+    ended = {"exitCode": 1, "reason": "Error", "finishedAt": "2026-01-02T03:04:00Z", "message": last_words}
     state = {"state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": {"terminated": ended}}
     failed = pod("llama-1", ready=False, state=state)
-    failed["metadata"]["annotations"] = next(one for one in first.apply if one["kind"] == "Deployment")["spec"][
-        "template"
-    ]["metadata"]["annotations"]
+    template = next(one for one in first.apply if one["kind"] == "Deployment")["spec"]["template"]
+    failed["metadata"]["annotations"] = template["metadata"]["annotations"]
+    return reconciled(spec, children=children, pods=(failed,), log_tails={"llama-1": log} if log else {})
 
-    outcome = reconciled(spec, children=children, pods=(failed,), log_tails={"llama-1": KV_TOO_SMALL})
+
+@pytest.mark.parametrize("where", ["log", "last_words"])
+def test_an_engine_that_had_less_than_planned_is_told_with_both_numbers_and_what_would_fit(where):
+    outcome = after_the_end(SMALL_GPU, **{where: KV_TOO_SMALL})
 
     told = condition(outcome)
-    assert first.status["plan"]["verdict"] == "Fits"
     assert (told["status"], told["reason"]) == ("False", "KVCacheTooSmall")
     assert "it had 0.88 GiB for its KV cache" in told["message"]
     assert "batching.maxModelLen 8192 ->" in told["message"]
     assert outcome.lesson.actual.kv_cache == pytest.approx(0.88 * 2**30, rel=0.01)
+
+
+@pytest.mark.parametrize("log", [OUT_OF_MEMORY, "torch.AcceleratorError: CUDA error: out of memory"])
+def test_an_engine_that_ran_out_of_gpu_memory_is_told_what_would_fit(log):
+    outcome = after_the_end({"gpu": {"memory": "24Gi"}, "batching": {"maxModelLen": 8192}}, log=log)
+
+    told = condition(outcome)
+    assert (told["status"], told["reason"]) == ("False", "OutOfGpuMemory")
+    assert "Smallest changes that fit: memory.gpuUtilization 0.92 ->" in told["message"]
+    assert outcome.lesson is None, "what ran out beside the cache tells nothing of the terms"
+
+
+def test_where_no_single_change_would_do_that_is_said():
+    outcome = after_the_end(SMALL_GPU, log=OUT_OF_MEMORY)
+
+    assert condition(outcome)["message"].endswith("No single change makes it fit")
+
+
+def test_an_engine_that_ended_of_something_else_leaves_the_plan_as_it_is():
+    assert condition(after_the_end(SMALL_GPU, log="RuntimeError: NCCL error"))["reason"] == "Fits"

@@ -105,9 +105,9 @@ def test_what_the_pod_found_is_the_result_and_the_pod_stays_until_that_is_kept()
     pod = ended(json.dumps(FOUND), phase="Succeeded")
 
     found = inspect(subject(), (pod,), None, NOW)
-    kept = inspect(subject(), (pod,), found.document, NOW)
+    kept = inspect(subject(), (pod,), found.result, NOW)
 
-    assert (found.document, found.delete) == (FOUND, ())
+    assert (found.result.document, found.delete) == (FOUND, ())
     assert [one.uid for one in kept.delete] == ["pod-1"]
 
 
@@ -174,5 +174,5 @@ def test_a_pod_that_finds_no_node_is_waited_for_only_so_long():
 def test_whatever_the_pod_ends_with_is_an_error_and_no_crash(message):
     step = inspect(subject(), (ended(message),), None, NOW)
 
-    assert (step.document, step.reason) == (None, Reason.INSPECTION_FAILED)
+    assert (step.result, step.reason) == (None, Reason.INSPECTION_FAILED)
     assert step.message

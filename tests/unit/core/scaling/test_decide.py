@@ -6,7 +6,9 @@ import pytest
 
 from batchedllm.api.scaling import GpuUtilizationSignal, QueueDepthSignal, ScaleDown, ScaleUp, Scaling, Signals
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.decide import decide
+from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.types import Decision, Fleet, Memory, ScalingState
 
 
@@ -50,6 +52,10 @@ def waited(rules: Scaling, wanted: int, seen: FleetLoad | None, seconds: float =
     """The decision after the same state was seen for `seconds`."""
     _, after = decide(state(rules, wanted, seen, **more), 1000.0)
     return decide(after, 1000.0 + seconds)[0]
+
+
+def said(decision: Decision, signal: str) -> str:
+    return next(candidate.reason for candidate in decision.candidates if candidate.signal == signal)
 
 
 # What the queue asks for
@@ -255,14 +261,14 @@ def test_switched_off_gpu_utilization_neither_keeps_nor_adds() -> None:
     decision = waited(policy(gpu=GpuUtilizationSignal(role="off")), 3, load(3, gpu=100.0))
 
     assert decision.to_replicas == 2
-    assert decision.candidates[1].reason == "off: not read"
+    assert said(decision, "gpuUtilization") == "off: not read"
 
 
 def test_a_fleet_without_gpu_metrics_scales_by_its_queue_and_says_that_they_are_left_out() -> None:
     decision = waited(policy(), 3, load(3))
 
     assert decision.to_replicas == 2
-    assert decision.candidates[1].reason.startswith("left out: no replica reports it")
+    assert said(decision, "gpuUtilization").startswith("left out: no replica reports it")
 
 
 def test_a_stalled_engine_is_named_and_gets_no_replicas() -> None:
@@ -285,7 +291,7 @@ def test_a_stalled_replica_among_others_is_replaced_in_the_count_but_its_queue_i
 
 
 def test_steps_up_are_bounded_per_period() -> None:
-    rules, seen = policy(maximum=50), load(1, queue=1000, running=10)
+    rules, seen = policy(maximum=50, up=ScaleUp(max_step=4)), load(1, queue=1000, running=10)
     first, after = decide(state(rules, 1, seen), 0.0)
     assert (first.to_replicas, first.limited_by, first.retry_seconds) == (5, ("scaleUp.maxStep",), 15.0)
 
@@ -296,13 +302,13 @@ def test_steps_up_are_bounded_per_period() -> None:
 
 
 def test_a_step_that_the_api_server_refused_uses_up_nothing() -> None:
-    _, after = decide(state(policy(maximum=50), 1, load(1, queue=1000, running=10)), 0.0)
+    _, after = decide(state(policy(maximum=50, up=ScaleUp(max_step=4)), 1, load(1, queue=1000, running=10)), 0.0)
 
     assert decide(after, 1.0)[0].to_replicas == 5
 
 
 def test_a_change_by_hand_counts_as_a_step() -> None:
-    rules = policy(maximum=50)
+    rules = policy(maximum=50, up=ScaleUp(max_step=4))
     _, after = decide(state(rules, 1, load(1)), 0.0)
     _, after = decide(replace(after, fleet=Fleet(4, 1, 3)), 1.0)
 
@@ -352,7 +358,26 @@ def test_nothing_is_added_while_replicas_cannot_start() -> None:
 
 
 def test_replicas_that_cannot_start_may_still_be_removed() -> None:
-    assert waited(policy(), 3, load(1), ready=1, unschedulable=2).to_replicas == 2
+    """They hold no request: a minute without a need for them is enough, and no step holds them."""
+    assert waited(policy(), 3, load(1), ready=1, unschedulable=2, seconds=59.0).to_replicas == 3
+    assert waited(policy(), 3, load(1), ready=1, unschedulable=2, seconds=61.0).to_replicas == 1
+
+
+def test_replicas_that_serve_are_given_up_a_tenth_at_a_time() -> None:
+    assert waited(policy(maximum=50), 3, load(3)).to_replicas == 2
+    assert waited(policy(maximum=50), 40, load(40)).to_replicas == 36
+
+
+def test_how_long_a_lower_need_must_last_follows_from_the_time_that_a_start_takes() -> None:
+    def after(seconds: float, startup_seconds: float | None) -> int:
+        fleet = Fleet(3, 3, 0, startup_seconds=startup_seconds)
+        _, later = decide(replace(state(policy(), 3, load(3)), fleet=fleet), 1000.0)
+        return decide(later, 1000.0 + seconds)[0].to_replicas
+
+    assert (after(74, 30.0), after(76, 30.0)) == (3, 2)
+    assert (after(299, None), after(301, None)) == (3, 2)
+    assert (after(59, 1.0), after(61, 1.0)) == (3, 2)
+    assert (after(599, 3000.0), after(601, 3000.0)) == (3, 2)
 
 
 @pytest.mark.parametrize("seen", [None, load(3), load(3, queue=500, running=9)])
@@ -375,16 +400,18 @@ def test_the_minimum_is_named_where_less_would_do() -> None:
 # Modes
 
 
-def test_where_scaling_is_off_nothing_is_decided_or_remembered() -> None:
-    decision, after = decide(state(policy(mode="off"), 3, load(3, queue=500), memory=Memory(full_batch=3.0)), 0.0)
+def test_switched_off_nothing_is_decided_and_only_what_was_learned_is_remembered() -> None:
+    learned = Experience(Capacity(full_tokens_per_second=900.0, full_samples=30.0))
+    remembered = Memory(full_batch=3.0, experience=learned)
+    decision, after = decide(state(policy(mode="off"), 3, load(3, queue=500), memory=remembered), 0.0)
 
     assert (decision.to_replicas, decision.winner, decision.changes) == (3, "off", False)
-    assert after.memory == Memory()
+    assert after.memory == Memory(experience=learned)
 
 
 @pytest.mark.parametrize("mode", ["recommend", "external"])
 def test_a_recommendation_is_decided_as_in_auto_and_stays_the_same_while_nobody_follows_it(mode) -> None:
-    rules, seen = policy(maximum=50, mode=mode), load(1, queue=1000, running=10)
+    rules, seen = policy(maximum=50, mode=mode, up=ScaleUp(max_step=4)), load(1, queue=1000, running=10)
     current, wished = state(rules, 1, seen), []
     for now in range(0, 60, 2):
         decision, current = decide(current, float(now))

@@ -9,8 +9,8 @@ from batchedllm.core.memory.architecture.parameters.falcon import falcon
 from batchedllm.core.memory.architecture.parameters.gemma import gemma2, gemma3
 from batchedllm.core.memory.architecture.parameters.gpt_oss import gpt_oss
 from batchedllm.core.memory.architecture.parameters.learned_positions import gpt2, opt
-from batchedllm.core.memory.architecture.parameters.llama import llama, qwen2, qwen3
-from batchedllm.core.memory.architecture.parameters.mixtures import mixtral, qwen2_moe, qwen3_moe
+from batchedllm.core.memory.architecture.parameters.llama import glm4, llama, qwen2, qwen3
+from batchedllm.core.memory.architecture.parameters.mixtures import mixtral, olmoe, qwen2_moe, qwen3_moe
 from batchedllm.core.memory.architecture.reading import Fields
 from batchedllm.core.memory.architecture.sizes import Sizes
 
@@ -22,11 +22,14 @@ COUNTED: Final[Mapping[str, Count]] = {
     "falcon": falcon,
     "gemma2": gemma2,
     "gemma3_text": gemma3,
+    "glm4": glm4,
     "gpt2": gpt2,
     "gpt_oss": gpt_oss,
+    "granite": llama,
     "llama": llama,
     "mistral": llama,
     "mixtral": mixtral,
+    "olmoe": olmoe,
     "opt": opt,
     "phi3": llama,
     "qwen2": qwen2,

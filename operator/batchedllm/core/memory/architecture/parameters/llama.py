@@ -1,4 +1,4 @@
-"""Llama and the dense families that follow its plan: Mistral, Phi-3, Qwen2, Qwen3."""
+"""Llama and the dense families that follow its plan: Mistral, Phi-3, Granite, Qwen2, Qwen3, GLM-4."""
 
 from batchedllm.core.memory.architecture.parameters.blocks import (
     Groups,
@@ -27,6 +27,11 @@ def qwen3(fields: Fields, sizes: Sizes) -> Groups:
     """A norm over each head of the queries and of the keys."""
     bias = fields.flag("attention_bias")
     return dense(fields, sizes, bias=bias, output_bias=bias, head_norms=2 * sizes.head)
+
+
+def glm4(fields: Fields, sizes: Sizes) -> Groups:
+    """Norms behind the attention and the feed-forward layer too; the output has no bias, whatever the config says."""
+    return dense(fields, sizes, bias=fields.flag("attention_bias"), norms=4)
 
 
 def dense(

@@ -1,4 +1,4 @@
-"""Mixtures of experts on Llama's plan: Mixtral, Qwen2-MoE, Qwen3-MoE."""
+"""Mixtures of experts on Llama's plan: Mixtral, Qwen2-MoE, Qwen3-MoE, OLMoE."""
 
 from collections.abc import Sequence
 
@@ -50,6 +50,19 @@ def qwen3_moe(fields: Fields, sizes: Sizes) -> Groups:
         *attention(sizes, range(sizes.layers), bias=bias, output_bias=bias),
         *_mixture(fields, sizes, mixed),
         *gated_feed_forward(sizes.hidden, sizes.intermediate, plain),
+    )
+
+
+def olmoe(fields: Fields, sizes: Sizes) -> Groups:
+    """Each layer a mixture; one norm over all queries, and one over all keys."""
+    layers = range(sizes.layers)
+    count = fields.count("num_experts")
+    query_norms = (sizes.heads + sizes.kv_heads) * sizes.head
+    return (
+        *_frame(fields, sizes, norms=2 * sizes.hidden + query_norms),
+        *attention(sizes, layers, bias=fields.flag("attention_bias")),
+        *replicated("router", count * sizes.hidden, layers),
+        *experts(sizes.hidden, sizes.intermediate, count, layers),
     )
 
 

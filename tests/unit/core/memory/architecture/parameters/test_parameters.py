@@ -51,6 +51,9 @@ TOTALS = {
     "falcon-11b": 11_102_822_400,
     "gpt-oss-120b": 116_829_156_672,
     "deepseek-v3": 671_026_419_200,
+    "granite-3.1-8b": 8_170_848_256,
+    "glm-4-9b-0414": 9_400_279_040,
+    "olmoe-1b-7b": 6_919_161_856,
 }
 """As the model cards show them; Transformers 5.19 counts the same."""
 

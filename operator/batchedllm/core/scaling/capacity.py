@@ -1,0 +1,166 @@
+"""What one replica holds: learned from what it did, in tokens per second, prompt and output together.
+
+Two things are kept. How fast a replica is when it is full: seen where a queue lasts, and concluded from how much slower
+its steps have become where it is at least half busy. And, by the load it was under, how many requests were in time: the
+load up to which enough are is what it holds *within the SLO*, whatever it is that makes them late (a full batch, long
+prompts before short ones, chance in the routing).
+
+Nothing of it is known at first. Then a cautious speed stands in, and a shape of lateness that goes with it; both yield
+to what is seen, slowly enough that no single sample decides, and what was seen fades over half an hour.
+"""
+
+from dataclasses import dataclass, replace
+from math import exp
+from typing import Final
+
+from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded
+from batchedllm.core.scaling.objective import Objective
+
+UNKNOWN_TOKENS_PER_SECOND: Final = 10_000.0
+"""Speed that is assumed before anything is known: what Llama-3.1-8B does on an H200 with prompts and answers of 128
+tokens at a batch of some 100 (12,760 tokens per second at 128), rounded down."""
+UNKNOWN_WEIGHT: Final = 2.0
+
+FADING_SECONDS: Final = 1800.0
+"""After this time what was seen counts for a third (1/e): models, images and traffic change."""
+PRIOR_REQUESTS: Final = 60.0
+"""How many requests of one load the assumed lateness is worth."""
+PRIOR_UTILIZATION: Final = 0.75
+"""Share of its full speed at which a replica is assumed to be just within the SLO."""
+BUSY: Final = 0.95
+"""Share of its full speed from which on a replica is assumed to fall behind."""
+LEVEL_SECONDS: Final = 10.0
+"""Loads are means over this time: shorter than what an SLO of some seconds forgives makes chance of them."""
+
+SAMPLES_FULL: Final = 10.0
+"""Samples of full replicas from which on their speed is known."""
+_FULL_MEMORY: Final = 30.0
+_BUSY_MEMORY: Final = 500.0
+_OUTLIER: Final = 2.0
+"""A sample of a full replica counts at most as twice, and at least as half, of what is known."""
+
+LEAST_BUSY: Final = 0.15
+"""Below, steps are hardly longer than those of an idle engine, and tell nothing."""
+TRUSTED_BUSY: Final = 0.65
+"""Up to here a replica is held to be this busy when its full speed is concluded: step times are flat up to some 64
+requests, so that the rule `1 - fastest step / step` finds it less busy than it is (an H200 at 0.4: half too fast)."""
+MOST_BUSY: Final = 0.95
+LEAST_STEPS: Final = 20
+"""Tokens of a sample below which its mean step time is chance."""
+
+
+@dataclass(frozen=True, slots=True)
+class Capacity:
+    """What was seen of single replicas."""
+
+    answered: tuple[float, ...] = NOTHING
+    """Requests, by the level of the load that their pod was under."""
+    late: tuple[float, ...] = NOTHING
+    """Those of `answered` that were not in time."""
+    full_tokens_per_second: float = 0.0
+    full_samples: float = 0.0
+    busy_tokens_per_second_sum: float = 0.0
+    """Full speeds concluded from busy replicas, weighted by how busy these were."""
+    busy_weight: float = 0.0
+    fastest_step_seconds: float | None = None
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Return how fast a full replica is."""
+        if self.full_samples >= SAMPLES_FULL:
+            return self.full_tokens_per_second
+        weighted = self.busy_tokens_per_second_sum + UNKNOWN_WEIGHT * UNKNOWN_TOKENS_PER_SECOND
+        return weighted / (self.busy_weight + UNKNOWN_WEIGHT)
+
+    @property
+    def is_known(self) -> bool:
+        """Whether the speed was seen rather than assumed."""
+        return self.full_samples >= SAMPLES_FULL or self.busy_weight >= UNKNOWN_WEIGHT
+
+    def faded(self, seconds: float) -> "Capacity":
+        """Return what is left of it after some time."""
+        factor = exp(-seconds / FADING_SECONDS)
+        return replace(self, answered=faded(self.answered, factor), late=faded(self.late, factor))
+
+    def with_full(self, tokens_per_second: float) -> "Capacity":
+        """Learn from a replica whose queue lasted. What is far off moves it by a bounded step."""
+        known, samples = self.full_tokens_per_second, self.full_samples
+        if samples == 0:
+            return replace(self, full_tokens_per_second=tokens_per_second, full_samples=1.0)
+        if samples >= SAMPLES_FULL:
+            tokens_per_second = min(max(tokens_per_second, known / _OUTLIER), known * _OUTLIER)
+        part = max(1 / (samples + 1), 1 / _FULL_MEMORY)
+        return replace(
+            self,
+            full_tokens_per_second=known + part * (tokens_per_second - known),
+            full_samples=min(samples + 1, _FULL_MEMORY),
+        )
+
+    def with_busy(self, tokens_per_second: float, mean_step_seconds: float) -> "Capacity":
+        """Learn from a replica at work: at load r of its speed a step takes 1/(1 - r) times the fastest.
+
+        That is a queue's law: each step serves all who are there, so what a step's length adds is what came meanwhile.
+        """
+        fastest = min(mean_step_seconds, self.fastest_step_seconds or mean_step_seconds)
+        busy = min(MOST_BUSY, 1 - fastest / mean_step_seconds)
+        if busy < LEAST_BUSY:
+            return self if fastest == self.fastest_step_seconds else replace(self, fastest_step_seconds=fastest)
+        weight, kept = busy * busy, 1 - 1 / _BUSY_MEMORY
+        concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
+        return replace(
+            self,
+            fastest_step_seconds=fastest,
+            busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum + weight * concluded,
+            busy_weight=kept * self.busy_weight + weight,
+        )
+
+    def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
+        """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""
+        speed, few = self.tokens_per_second, objective.late_share
+        shares = [
+            (late + PRIOR_REQUESTS * _assumed(level / speed, few, allowed_seconds)) / (seen + PRIOR_REQUESTS)
+            for level, late, seen in zip(LEVELS, self.late, self.answered, strict=True)
+        ]
+        return _never_falling(shares, [seen + PRIOR_REQUESTS for seen in self.answered])
+
+
+def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
+    """Return the highest load, in tokens per second, up to which no more than this share of requests are late."""
+    held = LEVELS[0]
+    for level, share in zip(LEVELS, late_shares, strict=True):
+        if share > late_share:
+            break
+        held = level
+    return held
+
+
+def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> float:
+    """Return the share of late requests where none were seen: grows with the square of the load, then as in a fluid.
+
+    A replica that gets more than it can do falls behind; whoever comes after what may be waited for is used up is late.
+    """
+    few = late_share * min(1.5, (utilization / PRIOR_UTILIZATION) ** 2)
+    if utilization <= BUSY:
+        return few
+    excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
+    return min(1.0, max(few, 1 - allowed_seconds / excess_seconds))
+
+
+def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:
+    """Return the shares changed such that none is below the one before: the nearest such ones, in weighted squares.
+
+    Neighbours that fall are put together until none does (pool adjacent violators).
+    """
+    means: list[float] = []
+    pooled: list[float] = []
+    sizes: list[int] = []
+    for share, weight in zip(shares, weights, strict=True):
+        mean, together, size = share, weight, 1
+        while means and means[-1] > mean:
+            more = pooled.pop()
+            mean = (means.pop() * more + mean * together) / (more + together)
+            together, size = together + more, size + sizes.pop()
+        means.append(mean)
+        pooled.append(together)
+        sizes.append(size)
+    return tuple([mean for mean, size in zip(means, sizes, strict=True) for _ in range(size)])

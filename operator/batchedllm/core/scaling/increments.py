@@ -1,0 +1,124 @@
+"""What happened in each pod between two readings of it: requests, tokens, steps, and who had to wait too long."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from batchedllm.core.readings import LatencyHistogram, PodReading
+from batchedllm.core.scaling.lateness import Late, grown, late
+from batchedllm.core.scaling.objective import Objective
+
+MOST_REQUESTS_PER_SECOND: Final = 1e5
+MOST_TOKENS_PER_SECOND: Final = 1e7
+"""More than these is no engine of one pod: such a reading is not believed."""
+
+ITL_LOOKBACK_SECONDS: Final = 10.0
+"""How long before its end an answer whose tokens came too slowly had met the load that slowed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Increment:
+    """What one pod did between two readings."""
+
+    pod: str
+    at_seconds: float
+    seconds: float
+    arrived: float
+    """Requests that came, refused ones included."""
+    finished: float
+    first_tokens: float
+    """Requests whose first token came out."""
+    prompt_tokens: float
+    generation_tokens: float
+    step_seconds: float
+    """Sum of the times between two tokens of a request."""
+    step_tokens: float
+    queued_throughout: float
+    """Requests that waited at both ends, at least."""
+    queued_before: float
+    late: tuple[Late, ...]
+    """Requests whose first token came too late, and ones whose tokens came too slowly."""
+
+    @property
+    def answered(self) -> float:
+        """Requests that `late` speaks of."""
+        return max(self.first_tokens, self.finished)
+
+    @property
+    def tokens_per_second(self) -> float:
+        """Prompt and generated tokens."""
+        return (self.prompt_tokens + self.generation_tokens) / self.seconds
+
+
+def tells_requests(reading: PodReading) -> bool:
+    """Tell whether a pod reports what is needed to know arrivals, sizes and waiting times."""
+    return reading.is_measured and not (
+        reading.finished_total is None
+        or reading.prompt_tokens_total is None
+        or reading.generation_tokens_total is None
+        or reading.time_to_first_token is None
+    )
+
+
+def increments(
+    before: Mapping[str, PodReading], after: Iterable[PodReading], objective: Objective, prompt_tokens: float
+) -> tuple[Increment, ...]:
+    """Return what happened in the pods that were read anew; `prompt_tokens` is the mean length of their prompts.
+
+    The first reading of a pod is only a beginning. A prompt is held to be half as long as their mean: lengths are
+    skewed, and the short ones wait behind the long ones.
+    """
+    allowed = objective.allowed_ttft_seconds(prompt_tokens / 2)
+    found = []
+    for reading in after:
+        old = before.get(reading.pod)
+        if old is None or reading.at_seconds <= old.at_seconds or not (tells_requests(old) and tells_requests(reading)):
+            continue
+        one = _increment(old, reading, allowed, objective.itl_seconds)
+        if _is_plausible(one):
+            found.append(one)
+    return tuple(found)
+
+
+def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_seconds: float) -> Increment:
+    finished = _growth(old.finished_total, new.finished_total)
+    present = (new.queue_depth or 0.0) + (new.running or 0.0)
+    was_present = (old.queue_depth or 0.0) + (old.running or 0.0)
+    first_tokens, too_late = _slow(old.time_to_first_token, new.time_to_first_token, allowed_seconds)
+    _, too_slow = _slow(old.time_per_output_token, new.time_per_output_token, itl_seconds)
+    return Increment(
+        pod=new.pod,
+        at_seconds=new.at_seconds,
+        seconds=new.at_seconds - old.at_seconds,
+        arrived=max(0.0, present - was_present + finished) + _growth(old.rejections_total, new.rejections_total),
+        finished=finished,
+        first_tokens=first_tokens,
+        prompt_tokens=_growth(old.prompt_tokens_total, new.prompt_tokens_total),
+        generation_tokens=_growth(old.generation_tokens_total, new.generation_tokens_total),
+        step_seconds=_growth(old.step_seconds_total, new.step_seconds_total),
+        step_tokens=_growth(old.step_tokens_total, new.step_tokens_total),
+        queued_throughout=min(old.queue_depth or 0.0, new.queue_depth or 0.0),
+        queued_before=old.queue_depth or 0.0,
+        late=(*too_late, *(Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow)),
+    )
+
+
+def _growth(old: float | None, new: float | None) -> float:
+    """Return by how much a counter grew; one that fell began anew. What is not reported did not grow."""
+    if old is None or new is None:
+        return 0.0
+    return new - old if new >= old else new
+
+
+def _slow(
+    old: LatencyHistogram | None, new: LatencyHistogram | None, allowed_seconds: float
+) -> tuple[float, tuple[Late, ...]]:
+    """Return how many values came, and those above what is allowed."""
+    if old is None or new is None:
+        return 0.0, ()
+    counts = grown(old, new)
+    return sum(counts), late(new.bounds_seconds, counts, allowed_seconds)
+
+
+def _is_plausible(one: Increment) -> bool:
+    return one.arrived <= MOST_REQUESTS_PER_SECOND * one.seconds and one.tokens_per_second <= MOST_TOKENS_PER_SECOND

@@ -1,0 +1,92 @@
+"""What the signals look at, worked out once for all of them: the demand, and what a replica holds of it."""
+
+from dataclasses import dataclass
+from math import inf
+from typing import Final
+
+from batchedllm.core.scaling.capacity import held_within
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.types import ScalingState
+from batchedllm.core.scaling.watch import Watch
+
+UNKNOWN_STARTUP_SECONDS: Final = 120.0
+"""From asking for a replica to its first answer, before one was seen to start: 8B models from a warm disk take one to
+two minutes, larger ones longer."""
+SHORTEST_STARTUP_SECONDS: Final = 5.0
+LONGEST_STARTUP_SECONDS: Final = 600.0
+
+SHORTEST_WINDOW_SECONDS: Final = 20.0
+"""Over less than this arrivals are mostly chance: twice the time a load is measured over."""
+WINDOW_SHARES: Final = (0.25, 0.5, 1.0)
+"""Windows as parts of a start-up. A rise that has lasted for a part of it may well last until a replica is there; one
+that is much shorter will be over."""
+
+
+@dataclass(frozen=True, slots=True)
+class Outlook:
+    """See the module. Loads are tokens per second, prompt and output together."""
+
+    objective: Objective
+    startup_seconds: float
+    demands: tuple[tuple[float, float], ...]
+    """(seconds, mean demand of the whole fleet over them), the shortest window first."""
+    tokens: float
+    """Mean of a request."""
+    prompt_tokens: float
+    speed: float
+    """What a full replica does."""
+    speed_is_known: bool
+    """Whether that was seen, rather than assumed."""
+    held: float
+    """What a replica holds within the SLO."""
+    late_shares: tuple[float, ...]
+    """Share of late requests by the level of a replica's load."""
+    past: tuple[float, ...]
+    """Requests of the past by the level of the demand they came at: of the last minutes if these were steady."""
+    margin: float
+    """Factor on what the past asks for, for what it has not shown yet."""
+    is_steady: bool
+    late_share: float
+    """Share of late requests in the last minute."""
+    answered: float
+    """Requests that `late_share` is of."""
+    is_known: bool = True
+    """Whether the engines tell their requests at all."""
+
+
+def outlook(experience: Experience, watch: Watch, state: ScalingState, now_seconds: float, *, is_told: bool) -> Outlook:
+    """Work it out."""
+    objective, sizes, capacity = state.objective, experience.sizes, experience.capacity
+    startup = startup_seconds(state)
+    steady = watch.traffic.is_steady(now_seconds)
+    shares = capacity.late_shares(objective, objective.allowed_ttft_seconds(sizes.prompt_tokens))
+    windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
+    late_share, answered = watch.late_share()
+    return Outlook(
+        objective=objective,
+        startup_seconds=startup,
+        demands=tuple(
+            (window, watch.traffic.requests_per_second(window, now_seconds) * sizes.tokens) for window in windows
+        ),
+        tokens=sizes.tokens,
+        prompt_tokens=sizes.prompt_tokens,
+        speed=capacity.tokens_per_second,
+        speed_is_known=capacity.is_known,
+        held=held_within(shares, objective.late_share),
+        late_shares=shares,
+        past=experience.history.short if steady else experience.history.long,
+        margin=experience.history.margin,
+        is_steady=steady,
+        late_share=late_share,
+        answered=answered,
+        is_known=is_told,
+    )
+
+
+def startup_seconds(state: ScalingState) -> float:
+    """Return how long a replica takes to start, as last seen, within what is counted on."""
+    seen = state.fleet.startup_seconds
+    if seen is None or not 0 < seen < inf:
+        return UNKNOWN_STARTUP_SECONDS
+    return min(LONGEST_STARTUP_SECONDS, max(SHORTEST_STARTUP_SECONDS, seen))

@@ -1,0 +1,105 @@
+"""Arrivals of the last ten minutes, and how large a request is: what the demand in tokens per second is made of."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from math import exp
+from typing import Final
+
+from batchedllm.core.scaling.increments import Increment
+
+KEPT_SECONDS: Final = 600.0
+CELL_SECONDS: Final = 1.9
+"""Arrivals of one round of scrapes belong together, whatever the order in which its pods answered."""
+SIZE_SECONDS: Final = 300.0
+"""After this time a request's size counts for a third (1/e)."""
+
+STEADY_SECONDS: Final = 180.0
+STEADY_CELL_SECONDS: Final = 10.0
+STEADY_REQUESTS: Final = 30.0
+"""Fewest requests of three minutes that tell whether they come steadily."""
+STEADY_VARIATION: Final = 0.25
+"""Largest squared variation of ten-second counts, beyond that of chance (Poisson), of steady traffic: half of the mean
+up or down."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """Mean tokens of a request, over the last minutes."""
+
+    prompts: float = 0.0
+    prompt_tokens_sum: float = 0.0
+    answers: float = 0.0
+    output_tokens_sum: float = 0.0
+
+    def after(self, seconds: float, done: Iterable[Increment]) -> "Sizes":
+        """Return them with what was done in some seconds."""
+        factor, done = exp(-max(0.0, seconds) / SIZE_SECONDS), tuple(done)
+        return Sizes(
+            self.prompts * factor + sum(one.first_tokens for one in done),
+            self.prompt_tokens_sum * factor + sum(one.prompt_tokens for one in done),
+            self.answers * factor + sum(one.finished for one in done),
+            self.output_tokens_sum * factor + sum(one.generation_tokens for one in done),
+        )
+
+    @property
+    def prompt_tokens(self) -> float:
+        """Mean tokens of a prompt; a usual one before any was seen."""
+        return self.prompt_tokens_sum / self.prompts if self.prompts > 0 else 1000.0
+
+    @property
+    def output_tokens(self) -> float:
+        """Mean tokens of an answer; a usual one before any was seen."""
+        return self.output_tokens_sum / self.answers if self.answers > 0 else 200.0
+
+    @property
+    def tokens(self) -> float:
+        """Mean tokens of a request, prompt and output."""
+        return self.prompt_tokens + self.output_tokens
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """When requests came."""
+
+    cells: tuple[tuple[float, float], ...] = ()
+    """(monotonic seconds, requests that came by then since the cell before)."""
+    since_seconds: float | None = None
+    """Since when arrivals are watched."""
+
+    def after(self, now_seconds: float, requests: float) -> "Traffic":
+        """Return it with arrivals up to now."""
+        cells, since = self.cells, self.since_seconds
+        if cells and now_seconds - cells[-1][0] < CELL_SECONDS:
+            cells = (*cells[:-1], (cells[-1][0], cells[-1][1] + requests))
+        else:
+            first = 0
+            while first < len(cells) and cells[first][0] <= now_seconds - KEPT_SECONDS:
+                first += 1
+            cells = (*cells[first:], (now_seconds, requests))
+        return replace(self, cells=cells, since_seconds=now_seconds if since is None else since)
+
+    def requests_per_second(self, window_seconds: float, now_seconds: float) -> float:
+        """Return the mean rate over the window, or over as much of it as was watched."""
+        watched = now_seconds - (self.since_seconds if self.since_seconds is not None else now_seconds)
+        came, oldest = 0.0, now_seconds - window_seconds + 1e-6
+        for at_seconds, requests in reversed(self.cells):
+            if at_seconds < oldest:
+                break
+            came += requests
+        return came / min(window_seconds, max(CELL_SECONDS, watched))
+
+    def is_steady(self, now_seconds: float) -> bool:
+        """Tell whether requests came evenly over the last minutes: then the latest say all, and bursts are not due."""
+        if self.since_seconds is None or now_seconds - self.since_seconds < STEADY_SECONDS:
+            return False
+        counts = [0.0] * int(STEADY_SECONDS / STEADY_CELL_SECONDS)
+        for at_seconds, requests in reversed(self.cells):
+            index = int((now_seconds - at_seconds) / STEADY_CELL_SECONDS)
+            if index >= len(counts):
+                break
+            counts[index] += requests
+        if sum(counts) < STEADY_REQUESTS:
+            return False
+        mean = sum(counts) / len(counts)
+        variance = sum((count - mean) ** 2 for count in counts) / len(counts)
+        return (variance - mean) / (mean * mean) < STEADY_VARIATION

@@ -1,0 +1,85 @@
+"""What has just been seen of each pod and of the traffic: gone with the process, and seen again within minutes."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Final, NamedTuple
+
+from batchedllm.core.readings import PodReading
+from batchedllm.core.scaling.capacity import LEVEL_SECONDS
+from batchedllm.core.scaling.increments import Increment
+from batchedllm.core.scaling.traffic import KEPT_SECONDS, Traffic
+
+LATE_SECONDS: Final = 60.0
+"""How far back the share of late requests is told."""
+ASKED_CELL_SECONDS: Final = 10.0
+ASKED_SECONDS: Final = 3 * KEPT_SECONDS
+"""How far back it is known what was asked for: the longest start-up that is counted on, and the longest hold."""
+
+History = tuple[tuple[float, float], ...]
+"""(monotonic seconds, value)."""
+
+
+class PodWatch(NamedTuple):
+    """One pod."""
+
+    reading: PodReading
+    """The last one that was looked at."""
+    arrivals: History = ()
+    """Requests that came, over `LEVEL_SECONDS`."""
+    peaks: History = ()
+    """The loads it was under, of which only those are kept that no later one exceeds."""
+
+    def load_since(self, at_seconds: float) -> float:
+        """Return the highest load, in tokens per second, that it was under since then."""
+        return next((load for at, load in self.peaks if at > at_seconds), self.peaks[-1][1] if self.peaks else 0.0)
+
+
+@dataclass(frozen=True, slots=True)
+class Watch:
+    """The fleet."""
+
+    pods: Mapping[str, PodWatch] = field(default_factory=dict)
+    traffic: Traffic = field(default_factory=Traffic)
+    at_seconds: float | None = None
+    """When arrivals were last counted."""
+    asked: History = ()
+    """Tokens per second that the replicas asked for at the time would serve, the most of each ten seconds."""
+    answered: tuple[tuple[float, float, float], ...] = ()
+    """(monotonic seconds, requests answered, of which late), over `LATE_SECONDS`."""
+
+    def with_asked(self, now_seconds: float, tokens_per_second: float) -> "Watch":
+        """Remember what was asked for now."""
+        asked = self.asked
+        if asked and now_seconds - asked[-1][0] < ASKED_CELL_SECONDS:
+            return replace(self, asked=(*asked[:-1], (asked[-1][0], max(asked[-1][1], tokens_per_second))))
+        kept = tuple([one for one in asked if one[0] > now_seconds - ASKED_SECONDS])
+        return replace(self, asked=(*kept, (now_seconds, tokens_per_second)))
+
+    def asked_between(self, from_seconds: float, to_seconds: float) -> float:
+        """Return the most that was asked for in a time, in tokens per second."""
+        return max((rate for at, rate in self.asked if from_seconds <= at <= to_seconds), default=0.0)
+
+    def late_share(self) -> tuple[float, float]:
+        """Return the share of late requests of the last minute, and how many requests it is of."""
+        answered = sum(one for _, one, _ in self.answered)
+        return (sum(late for *_, late in self.answered) / answered if answered else 0.0), answered
+
+
+def watched(
+    pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: float, prompt_tokens: float
+) -> dict[str, PodWatch]:
+    """Return the pods with the load that each was under.
+
+    That is what came within ten seconds and what waited there already: both have to be served.
+    """
+    found = dict(pods)
+    for one in done:
+        pod = found[one.pod]
+        since = one.at_seconds - LEVEL_SECONDS
+        arrivals = (*[entry for entry in pod.arrivals if entry[0] > since], (one.at_seconds, one.arrived))
+        came = sum(requests for _, requests in arrivals)
+        load = (came * tokens + one.queued_before * prompt_tokens) / LEVEL_SECONDS
+        oldest = one.at_seconds - KEPT_SECONDS
+        peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]
+        found[one.pod] = pod._replace(arrivals=arrivals, peaks=(*peaks, (one.at_seconds, load)))
+    return found

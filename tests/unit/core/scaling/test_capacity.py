@@ -1,0 +1,143 @@
+"""What is learned of a single replica."""
+
+from dataclasses import replace
+from itertools import pairwise
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchedllm.core.scaling.capacity import (
+    SAMPLES_FULL,
+    UNKNOWN_TOKENS_PER_SECOND,
+    Capacity,
+    held_within,
+)
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, index_of, with_added
+from batchedllm.core.scaling.objective import Objective
+
+SLO = Objective()
+ALLOWED_SECONDS = 2.5
+
+
+def full(tokens_per_second: float, samples: int = 20) -> Capacity:
+    capacity = Capacity()
+    for _ in range(samples):
+        capacity = capacity.with_full(tokens_per_second)
+    return capacity
+
+
+def seen(capacity: Capacity, tokens_per_second: float, requests: float, late: float) -> Capacity:
+    index = index_of(tokens_per_second)
+    return replace(
+        capacity,
+        answered=with_added(capacity.answered, index, requests),
+        late=with_added(capacity.late, index, late),
+    )
+
+
+def held(capacity: Capacity) -> float:
+    return held_within(capacity.late_shares(SLO, ALLOWED_SECONDS), SLO.late_share)
+
+
+def test_before_anything_is_seen_a_cautious_speed_stands_in() -> None:
+    assert Capacity().tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
+    assert not Capacity().is_known
+    assert held(Capacity()) == pytest.approx(0.75 * UNKNOWN_TOKENS_PER_SECOND, rel=0.2)
+
+
+def test_a_full_replica_shows_its_speed_but_never_in_one_sample() -> None:
+    assert full(30_000, 1).tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
+    assert full(30_000, int(SAMPLES_FULL)).tokens_per_second == pytest.approx(30_000)
+    assert full(30_000).is_known
+
+
+def test_a_known_speed_follows_a_change_and_one_absurd_sample_moves_it_little() -> None:
+    poisoned = full(30_000).with_full(1e9)
+    assert poisoned.tokens_per_second == pytest.approx(30_000, rel=0.06)
+    assert full(30_000).with_full(0.0).tokens_per_second == pytest.approx(30_000, rel=0.06)
+
+    changed = full(30_000)
+    for _ in range(200):
+        changed = changed.with_full(20_000)
+    assert changed.tokens_per_second == pytest.approx(20_000, rel=0.01)
+
+
+def test_how_much_longer_steps_have_become_tells_how_busy_a_replica_is() -> None:
+    capacity = Capacity().with_busy(100, 0.005)
+    for _ in range(300):
+        capacity = capacity.with_busy(24_000, 0.025)  # 80 % busy
+
+    assert capacity.tokens_per_second == pytest.approx(30_000, rel=0.02)
+    assert capacity.is_known
+    assert capacity.fastest_step_seconds == 0.005
+
+
+def test_a_replica_that_is_hardly_busy_teaches_no_speed() -> None:
+    capacity = Capacity().with_busy(100, 0.005)
+
+    assert capacity.with_busy(900, 0.0051) == capacity
+    assert capacity.with_busy(900, 0.004).fastest_step_seconds == 0.004
+    assert capacity.with_busy(900, 0.004).busy_weight == 0
+
+
+def test_steps_are_flat_at_first_so_a_half_busy_replica_is_not_held_to_be_twice_as_fast() -> None:
+    capacity = Capacity().with_busy(100, 0.005)
+    for _ in range(300):
+        capacity = capacity.with_busy(13_000, 0.008)
+
+    assert capacity.tokens_per_second == pytest.approx(20_000, rel=0.03)
+
+
+def test_what_a_full_replica_does_counts_before_what_a_busy_one_lets_conclude() -> None:
+    capacity = full(30_000)
+    for _ in range(50):
+        capacity = capacity.with_busy(50_000, 0.02).with_busy(100, 0.001)
+
+    assert capacity.tokens_per_second == pytest.approx(30_000)
+
+
+def test_requests_that_were_in_time_raise_the_load_that_is_held_and_late_ones_lower_it() -> None:
+    capacity = full(30_000)
+    assumed = held(capacity)
+
+    assert held(seen(capacity, 28_000, 10_000, late=50)) > assumed
+    assert held(seen(capacity, 10_000, 10_000, late=900)) < 10_000 < assumed
+
+
+def test_one_late_request_decides_nothing() -> None:
+    capacity = full(30_000)
+
+    assert held(seen(capacity, 15_000, 2, late=1)) == held(capacity)
+
+
+def test_a_replica_with_more_than_it_can_do_falls_behind() -> None:
+    shares = full(30_000).late_shares(SLO, ALLOWED_SECONDS)
+
+    assert shares[index_of(20_000)] < 0.03 < shares[index_of(60_000)]
+    assert shares[index_of(300_000)] > 0.9
+
+
+def test_what_was_seen_fades_and_the_speed_stays() -> None:
+    capacity = seen(full(30_000), 20_000, 100, late=10).faded(1800.0)
+
+    assert sum(capacity.answered) == pytest.approx(36.8, abs=0.1)
+    assert sum(capacity.late) == pytest.approx(3.68, abs=0.01)
+    assert capacity.tokens_per_second == pytest.approx(30_000)
+
+
+@given(
+    st.lists(st.tuples(st.integers(0, COUNT - 1), st.floats(0, 1e4), st.floats(0, 1)), max_size=20),
+    st.floats(1, 1e6),
+    st.floats(0.01, 60),
+    st.sampled_from([0.5, 0.9, 0.97, 0.99]),
+)
+def test_shares_never_fall_with_the_load_and_are_shares_whatever_was_seen(sights, speed, allowed, attainment) -> None:
+    capacity = replace(Capacity(answered=NOTHING, late=NOTHING), full_tokens_per_second=speed, full_samples=30.0)
+    for index, requests, part in sights:
+        capacity = seen(capacity, LEVELS[index], requests, late=part * requests)
+    shares = capacity.late_shares(Objective(attainment=attainment), allowed)
+
+    assert len(shares) == COUNT
+    assert all(0 <= left <= right + 1e-12 <= 1 + 1e-9 for left, right in pairwise(shares))
+    assert held_within(shares, 1 - attainment) in LEVELS

@@ -1,0 +1,64 @@
+"""What is kept over a restart of the operator."""
+
+import json
+from dataclasses import replace
+
+import pytest
+
+from batchedllm.core.scaling.capacity import Capacity
+from batchedllm.core.scaling.experience import Experience, from_json
+from batchedllm.core.scaling.history import History
+from batchedllm.core.scaling.levels import COUNT
+from batchedllm.core.scaling.traffic import Sizes
+
+LEARNED = Experience(
+    Capacity(full_tokens_per_second=31_234.5678, full_samples=30.0, fastest_step_seconds=0.0049).with_busy(
+        20_000, 0.02
+    ),
+    History().after(2.0, 50_000.0, 12.0, is_met_anyway=False),
+    Sizes(10.0, 12_345.0, 8.0, 1_600.0),
+)
+
+
+def test_it_is_the_same_after_a_restart_to_three_digits() -> None:
+    again = from_json(json.loads(json.dumps(LEARNED.to_json())))
+
+    assert again.capacity.tokens_per_second == pytest.approx(LEARNED.capacity.tokens_per_second, rel=1e-3)
+    assert again.capacity.fastest_step_seconds == 0.0049
+    assert again.history.long == pytest.approx(LEARNED.history.long, rel=1e-3)
+    assert again.sizes.tokens == pytest.approx(LEARNED.sizes.tokens, rel=1e-3)
+    assert from_json(again.to_json()) == again
+
+
+def test_it_is_small() -> None:
+    assert len(json.dumps(LEARNED.to_json())) < 4096
+
+
+def edited(part: str, **values) -> dict:
+    document = LEARNED.to_json()
+    return {**document, part: {**document[part], **values}}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {},
+        {"version": 2},
+        "text",
+        {"version": 1, "capacity": {}},
+        edited("capacity", answered=[1.0]),
+        edited("capacity", answered=["a"] * COUNT),
+        edited("capacity", full_samples=-1.0),
+        edited("capacity", full_samples=True),
+        edited("capacity", unknown_field=1.0),
+        edited("history", seconds=float("inf")),
+        edited("sizes", prompts=None, prompt_tokens_sum=float("nan")),
+    ],
+)
+def test_what_is_not_of_this_form_is_forgotten_and_learned_again(document) -> None:
+    assert from_json(document) == Experience()
+
+
+def test_before_any_step_was_seen_there_is_no_fastest_one() -> None:
+    fresh = replace(LEARNED, capacity=Capacity())
+    assert from_json(fresh.to_json()).capacity.fastest_step_seconds is None

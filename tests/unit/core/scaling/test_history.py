@@ -1,0 +1,100 @@
+"""What the demand of the past asks for."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from batchedllm.core.scaling.capacity import Capacity
+from batchedllm.core.scaling.history import History, busiest, fewest_replicas
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, index_of, with_added
+from batchedllm.core.scaling.objective import Objective
+
+SHARP = tuple(0.0 if level <= 10_000 else 1.0 for level in LEVELS)
+"""A replica that holds 10,000 tokens per second, and not one more."""
+
+
+def past(*came: tuple[float, float]) -> tuple[float, ...]:
+    found = NOTHING
+    for demand, requests in came:
+        found = with_added(found, index_of(demand), requests)
+    return found
+
+
+def watched(history: History, minutes: float, demand: float, requests: float, *, met: bool = False) -> History:
+    for _ in range(round(minutes * 30)):
+        history = history.after(2.0, demand, requests, is_met_anyway=met)
+    return history
+
+
+def test_a_past_that_one_replica_holds_asks_for_one() -> None:
+    assert fewest_replicas(past((9_000, 500)), SHARP, 0.03, 64) == 1.0
+    assert fewest_replicas(NOTHING, SHARP, 0.03, 64) == 1.0
+
+
+def test_bursts_ask_for_the_replicas_that_hold_them_unless_too_few_requests_came_in_them() -> None:
+    assert fewest_replicas(past((5_000, 900), (80_000, 100)), SHARP, 0.03, 64) == pytest.approx(8, rel=0.2)
+    assert fewest_replicas(past((5_000, 990), (80_000, 10)), SHARP, 0.03, 64) == 1.0
+
+
+def test_no_more_are_asked_for_than_there_may_be() -> None:
+    assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, 20) == 20.0
+
+
+@given(
+    st.lists(st.tuples(st.sampled_from(LEVELS), st.floats(0.1, 1e5)), min_size=1, max_size=12),
+    st.floats(0.01, 0.5),
+    st.integers(1, 1000),
+)
+def test_more_allowed_lateness_or_less_demand_never_asks_for_more(came, late_share, most) -> None:
+    shares = Capacity().late_shares(Objective(), 2.5)
+    needed = fewest_replicas(past(*came), shares, late_share, most)
+
+    assert 1 <= needed <= most
+    assert fewest_replicas(past(*came), shares, min(1.0, late_share * 1.5), most) <= needed * 1.02
+    halved = past(*((demand / 2, requests) for demand, requests in came))
+    assert fewest_replicas(halved, shares, late_share, most) <= needed * 1.02
+
+
+def test_the_busiest_load_of_the_past_is_told_by_share() -> None:
+    came = past((5_000, 97), (80_000, 3))
+
+    assert busiest(came, 0.97) == pytest.approx(5_000, rel=0.1)
+    assert busiest(came, 0.98) == pytest.approx(80_000, rel=0.1)
+    assert busiest(NOTHING, 0.97) == 0.0
+
+
+def test_the_long_memory_keeps_a_burst_for_half_an_hour_and_the_short_one_for_minutes() -> None:
+    history = watched(watched(History(), 1, 80_000, 20), 10, 5_000, 4)
+    burst = index_of(80_000)
+
+    assert history.long[burst] / sum(history.long) > 0.2
+    assert history.short[burst] / sum(history.short) < 0.01
+
+
+def test_what_added_replicas_meet_asks_for_none_to_be_kept() -> None:
+    history = watched(History(), 5, 80_000, 20, met=True)
+
+    assert fewest_replicas(history.long, SHARP, 0.03, 64) == 1.0
+    assert sum(history.long) == pytest.approx(history.long[0])
+
+
+@pytest.mark.parametrize("seconds", [0.0, -5.0, 1e6])
+def test_a_clock_that_stood_still_or_jumped_teaches_nothing(seconds: float) -> None:
+    history = watched(History(), 1, 5_000, 4)
+
+    assert history.after(seconds, 9e9, 1e9, is_met_anyway=False) == history
+
+
+def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() -> None:
+    steady, early = watched(History(), 5, 5_000, 4), History()
+    for _ in range(5):
+        early = watched(watched(early, 0.1, 80_000, 20), 0.9, 0, 0)
+    late = early
+    for _ in range(55):
+        late = watched(watched(late, 0.1, 80_000, 20), 0.9, 0, 0)
+
+    assert (steady.variation, steady.margin) == (pytest.approx(0, abs=1e-6), 1.0)
+    assert early.variation > 2
+    assert 1 < late.margin < early.margin < 2
+    assert History().variation == 0.0
+    assert len(late.long) == COUNT

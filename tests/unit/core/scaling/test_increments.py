@@ -1,0 +1,113 @@
+"""What happened in each pod between two readings."""
+
+from dataclasses import replace
+
+import pytest
+
+from batchedllm.core.readings import PodReading
+from batchedllm.core.scaling.increments import Increment, increments, tells_requests
+from batchedllm.core.scaling.objective import Objective
+from imagined_pods import ImaginedPod
+
+SLO = Objective(ttft_seconds=2.0, ttft_seconds_per_token=0.0, itl_seconds=0.2)
+
+
+def one(before: PodReading, after: PodReading, slo: Objective = SLO, prompt_tokens: float = 0.0) -> Increment | None:
+    found = increments({before.pod: before}, [after], slo, prompt_tokens)
+    return found[0] if found else None
+
+
+def test_arrivals_are_those_who_are_there_now_and_those_who_left() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0, queued=1, running=4), pod.did(12.0, finished=3, queued=5, running=6)
+    done = one(before, after)
+
+    assert done.arrived == 9  # eleven are there, five were, three have left
+    assert (done.seconds, done.finished, done.first_tokens, done.answered) == (2.0, 3, 3, 3)
+    assert (done.prompt_tokens, done.generation_tokens, done.tokens_per_second) == (3000, 600, 1800)
+    assert (done.queued_before, done.queued_throughout) == (1, 1)
+
+
+def test_requests_that_were_refused_came_all_the_same() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, rejected=7)
+
+    assert one(before, after).arrived == 7
+
+
+def test_requests_that_vanish_did_not_come() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0, running=9), pod.did(12.0, running=2)
+
+    assert one(before, after).arrived == 0
+
+
+def test_late_are_slow_first_tokens_and_slow_answers() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=4, ttft_seconds=4.0, tpot_seconds=0.3)
+    first, slow = one(before, after).late
+
+    assert (first.requests, first.waited_seconds) == (4, 3.75)
+    assert slow.requests == 4
+
+
+def test_a_long_prompt_may_take_longer_and_is_held_to_be_half_the_mean() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=4, ttft_seconds=4.0)
+    slo = replace(SLO, ttft_seconds_per_token=0.001)
+
+    assert one(before, after, slo, prompt_tokens=1000.0).late[0].requests == 4
+    assert one(before, after, slo, prompt_tokens=6000.0).late == ()
+
+
+def test_counters_that_fell_are_those_of_an_engine_that_restarted() -> None:
+    before = ImaginedPod().did(10.0, finished=100)
+    after = ImaginedPod().did(12.0, finished=2)
+    done = one(before, after)
+
+    assert (done.finished, done.first_tokens, done.prompt_tokens) == (2, 2, 2000)
+
+
+def test_the_first_reading_of_a_pod_and_the_same_one_again_say_nothing() -> None:
+    pod = ImaginedPod()
+    reading = pod.did(10.0, finished=5)
+
+    assert increments({}, [reading], SLO, 0.0) == ()
+    assert one(reading, reading) is None
+
+
+@pytest.mark.parametrize(
+    "missing",
+    [
+        "finished_total",
+        "prompt_tokens_total",
+        "generation_tokens_total",
+        "time_to_first_token",
+        "queue_depth",
+        "running",
+    ],
+)
+def test_a_pod_that_does_not_report_its_requests_says_nothing(missing: str) -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=5)
+
+    assert tells_requests(after)
+    assert not tells_requests(replace(after, **{missing: None}))
+    assert one(before, replace(after, **{missing: None})) is None
+    assert one(replace(before, **{missing: None}), after) is None
+
+
+def test_without_the_optional_metrics_the_rest_is_known() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=5, tpot_seconds=0.3)
+    done = one(before, replace(after, time_per_output_token=None, step_tokens_total=None, rejections_total=None))
+
+    assert (done.arrived, done.late, done.step_tokens) == (5, (), 0)
+
+
+@pytest.mark.parametrize("poison", [{"finished_total": 1e9}, {"prompt_tokens_total": 1e12}])
+def test_more_than_any_engine_can_do_is_not_believed(poison: dict[str, float]) -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=5)
+
+    assert one(before, replace(after, **poison)) is None

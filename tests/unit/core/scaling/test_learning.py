@@ -1,0 +1,121 @@
+"""Learning from one look after the other."""
+
+from dataclasses import replace
+
+import pytest
+
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.learning import Lesson, learn
+from batchedllm.core.scaling.levels import index_of
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.watch import Watch
+from imagined_pods import ImaginedPod, load_of
+
+SLO = Objective()
+
+
+def looks(*loads, every_seconds: float = 2.0, met_by: float = 0.0) -> Lesson:
+    """Look at these loads one after the other."""
+    lesson = Lesson(Experience(), Watch(), is_told=False)
+    for index, load in enumerate(loads):
+        now = index * every_seconds
+        lesson = learn(lesson.experience, lesson.watch, load, SLO, now, met_by_tokens_per_second=met_by)
+    return lesson
+
+
+def days_work(pod: ImaginedPod, count: int, **did):
+    return [load_of(pod.did(2.0 * index, **did)) for index in range(count)]
+
+
+def test_arrivals_make_demand_and_history() -> None:
+    lesson = looks(*days_work(ImaginedPod(), 60, finished=10))
+
+    assert lesson.is_told
+    assert lesson.watch.traffic.requests_per_second(60.0, 118.0) == pytest.approx(5.0)
+    assert lesson.experience.sizes.tokens == pytest.approx(1200)
+    assert sum(lesson.experience.history.long) == pytest.approx(590, rel=0.1)
+    assert max(range(56), key=lesson.experience.history.short.__getitem__) == index_of(6_000)
+
+
+def test_a_past_that_added_replicas_would_have_met_counts_as_no_demand() -> None:
+    lesson = looks(*days_work(ImaginedPod(), 60, finished=10), met_by=1e6)
+
+    assert lesson.experience.history.long[index_of(6_000)] == 0
+
+
+def test_answers_are_booked_at_the_load_of_their_pod() -> None:
+    lesson = looks(*days_work(ImaginedPod(), 60, finished=10))
+    capacity = lesson.experience.capacity
+
+    assert capacity.answered[index_of(6_000)] > 400
+    assert sum(capacity.late) == 0
+    assert lesson.watch.late_share() == (0.0, pytest.approx(300, abs=20))
+
+
+def test_who_waited_long_is_booked_at_the_load_that_made_him_wait() -> None:
+    """The queue is gone by the time that the last of it is answered; its load is not."""
+    pod = ImaginedPod()
+    burst = [load_of(pod.did(0.0)), load_of(pod.did(2.0, queued=200))]
+    drained = [load_of(pod.did(2.0 * index, finished=10, queued=200 - 10 * (index - 1))) for index in range(2, 22)]
+    after = [load_of(pod.did(44.0 + 2 * index, finished=0 if index else 5, ttft_seconds=40.0)) for index in range(8)]
+    capacity = looks(*burst, *drained, *after).experience.capacity
+
+    assert sum(capacity.late) == pytest.approx(5, rel=0.05)
+    assert sum(capacity.late[: index_of(15_000)]) == 0
+
+
+def test_a_lasting_queue_shows_the_speed_of_a_full_replica() -> None:
+    capacity = looks(*days_work(ImaginedPod(), 20, finished=20, queued=100)).experience.capacity
+
+    assert capacity.tokens_per_second == pytest.approx(12_000)
+
+
+def test_a_queue_that_is_read_within_half_a_second_shows_nothing() -> None:
+    capacity = looks(*days_work(ImaginedPod(), 20, finished=20, queued=4)).experience.capacity
+
+    assert capacity.full_samples == 0
+
+
+def test_longer_steps_show_how_busy_a_replica_is() -> None:
+    pod = ImaginedPod()
+    calm = [load_of(pod.did(2.0 * index, finished=1, step_seconds=0.005)) for index in range(3)]
+    busy = [load_of(pod.did(6.0 + 2 * index, finished=30, step_seconds=0.02)) for index in range(30)]
+    capacity = looks(*calm, *busy).experience.capacity
+
+    assert capacity.tokens_per_second == pytest.approx(30 * 1200 / 2 / 0.75, rel=0.1)
+
+
+def test_engines_that_do_not_tell_their_requests_teach_nothing_of_them() -> None:
+    pod = ImaginedPod()
+    silent = [load_of(replace(one.readings[0], finished_total=None)) for one in days_work(pod, 5, finished=10)]
+    lesson = looks(*silent)
+
+    assert not lesson.is_told
+    assert lesson.watch.traffic.cells == ()
+    assert lesson.experience.history == Experience().history
+
+
+def test_without_a_load_nothing_is_known_and_nothing_forgotten() -> None:
+    pod = ImaginedPod()
+    loads = days_work(pod, 5, finished=10)
+    lesson = looks(*loads, None)
+
+    assert not lesson.is_told
+    assert set(lesson.watch.pods) == {"a"}
+
+
+def test_pods_that_are_gone_are_forgotten_and_silent_ones_are_not() -> None:
+    first, second = ImaginedPod("a"), ImaginedPod("b")
+    both = load_of(first.did(0.0), second.did(0.0))
+    alone = load_of(first.did(2.0))
+    assert set(looks(both, alone).watch.pods) == {"a"}
+
+    assert set(looks(both, replace(alone, silent_pods=("b",))).watch.pods) == {"a", "b"}
+
+
+def test_a_new_pod_is_first_looked_at_and_then_counted() -> None:
+    first, second = ImaginedPod("a"), ImaginedPod("b")
+    second.did(0.0, finished=1000)
+    lesson = looks(load_of(first.did(0.0)), load_of(first.did(2.0, finished=2), second.did(2.0, finished=5)))
+
+    assert lesson.watch.traffic.requests_per_second(10.0, 2.0) == pytest.approx(1.0)

@@ -1,0 +1,49 @@
+"""What the signals look at."""
+
+import math
+
+import pytest
+
+from batchedllm.api.scaling import Scaling
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.learning import learn
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.outlook import outlook, startup_seconds
+from batchedllm.core.scaling.types import Fleet, ScalingState
+from batchedllm.core.scaling.watch import Watch
+from imagined_pods import ImaginedPod, load_of
+
+
+def state(startup: float | None = None) -> ScalingState:
+    return ScalingState(Scaling(max_replicas=9), Fleet(1, 1, 0, startup_seconds=startup), None)
+
+
+@pytest.mark.parametrize(
+    ("seen", "counted"), [(None, 120.0), (45.0, 45.0), (1.0, 5.0), (9e9, 600.0), (math.nan, 120.0), (-3.0, 120.0)]
+)
+def test_a_start_takes_as_long_as_it_was_seen_to_within_bounds(seen: float | None, counted: float) -> None:
+    assert startup_seconds(state(seen)) == counted
+
+
+def test_windows_are_parts_of_a_start_and_never_so_short_that_they_show_chance() -> None:
+    def windows(startup: float) -> list[float]:
+        prospect = outlook(Experience(), Watch(), state(startup), 0.0, is_told=True)
+        return [seconds for seconds, _ in prospect.demands]
+
+    assert windows(120.0) == [30.0, 60.0, 120.0]
+    assert windows(60.0) == [20.0, 30.0, 60.0]
+    assert windows(10.0) == [20.0]
+
+
+def test_steady_traffic_is_judged_by_its_last_minutes_and_bursts_by_the_past_half_hour() -> None:
+    def seen(pattern) -> tuple[bool, bool]:
+        pod, experience, watch = ImaginedPod(), Experience(), Watch()
+        for index in range(200):
+            load = load_of(pod.did(2.0 * index, finished=pattern(index)))
+            lesson = learn(experience, watch, load, Objective(), 2.0 * index, met_by_tokens_per_second=0.0)
+            experience, watch = lesson.experience, lesson.watch
+        prospect = outlook(experience, watch, state(), 398.0, is_told=True)
+        return prospect.is_steady, prospect.past == experience.history.short
+
+    assert seen(lambda _: 10) == (True, True)
+    assert seen(lambda index: 100 if index % 30 < 3 else 0) == (False, False)

@@ -1,0 +1,233 @@
+"""What each signal asks for, from an outlook that is given."""
+
+from dataclasses import replace
+
+import pytest
+
+from batchedllm.api.scaling import (
+    GpuUtilizationSignal,
+    KvCacheUsageSignal,
+    PastDemandSignal,
+    QueueDepthSignal,
+    Scaling,
+    Signals,
+    TokenRateSignal,
+)
+from batchedllm.core.scaling.levels import LEVELS, NOTHING, index_of, with_added
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.outlook import Outlook
+from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.opinion import Opinion, replicas_in_words, rounded_up, thousands, worth
+from batchedllm.core.scaling.types import Fleet, Memory, ScalingState
+from imagined_pods import ImaginedPod, load_of
+
+OUTLOOK = Outlook(
+    objective=Objective(),
+    startup_seconds=120.0,
+    demands=((30.0, 30_000.0), (60.0, 30_000.0), (120.0, 30_000.0)),
+    tokens=1200.0,
+    prompt_tokens=1000.0,
+    speed=30_000.0,
+    speed_is_known=True,
+    held=25_000.0,
+    late_shares=tuple(0.0 if level <= 25_000 else 1.0 for level in LEVELS),
+    past=with_added(NOTHING, index_of(90_000), 500.0),
+    margin=1.0,
+    is_steady=False,
+    late_share=0.0,
+    answered=500.0,
+)
+
+
+def asked(
+    signal: str, outlook: Outlook = OUTLOOK, *, replicas: int = 3, queued: float = 0, running: float = 30, **more
+) -> Opinion:
+    signals = more.pop("signals", Signals())
+    memory = more.pop("memory", Memory())
+    pods = [ImaginedPod(name) for name in "abcdefghij"[:replicas]]
+    load = load_of(*(pod.did(0.0, queued=queued / replicas, running=running / replicas) for pod in pods), **more)
+    state = ScalingState(Scaling(max_replicas=50, signals=signals), Fleet(replicas, replicas, 0), load, memory)
+    return next(one for one in opinions(state, outlook) if one.signal == signal)
+
+
+def demanding(short: float, middle: float, long: float) -> Outlook:
+    return replace(OUTLOOK, demands=((30.0, short), (60.0, middle), (120.0, long)))
+
+
+# Token rate
+
+
+def test_the_demand_is_shared_among_replicas_that_hold_it_within_the_slo() -> None:
+    opinion = asked("tokenRate")
+
+    assert opinion.replicas == 2  # 30k / 24k, which is 80 % of the speed and less than what is held
+    assert opinion.reason == "30.0k tokens/s come over 30 s, a replica holds 24.0k, 30.0k at full speed"
+
+
+def test_of_several_windows_the_busiest_counts() -> None:
+    assert asked("tokenRate", demanding(96_000, 50_000, 30_000)).replicas == 4
+    assert asked("tokenRate", demanding(30_000, 50_000, 96_000)).replicas == 4
+
+
+def test_where_more_make_requests_late_a_replica_gets_less() -> None:
+    assert asked("tokenRate", replace(OUTLOOK, held=10_000.0)).replicas == 3
+
+
+def test_a_replica_that_would_get_little_to_do_is_not_asked_for() -> None:
+    assert asked("tokenRate", demanding(24_000 * 2.1, 0, 0)).replicas == 2
+    assert asked("tokenRate", demanding(24_000 * 2.2, 0, 0)).replicas == 3
+
+
+def test_the_target_is_the_share_of_the_speed_that_is_asked_for() -> None:
+    signals = Signals(token_rate=TokenRateSignal(target=40))
+    assert asked("tokenRate", signals=signals).replicas == 3
+
+
+def test_replicas_whose_load_is_unknown_come_on_top_and_let_nothing_be_removed() -> None:
+    opinion = asked("tokenRate", silent_pods=("x",))
+    assert (opinion.replicas, opinion.known) == (3, False)
+
+
+# Queue depth
+
+
+def test_without_a_queue_and_with_enough_replicas_it_asks_for_what_holds_the_batches() -> None:
+    assert asked("queueDepth", memory=Memory(full_batch=20.0)).replicas == 2
+
+
+def test_a_queue_is_worked_off_within_the_drain_time_beside_what_arrives() -> None:
+    queued = 12 + 3600  # 3.6 million prompt tokens above what is expected: two replicas' work for a minute
+    assert asked("queueDepth", queued=queued).replicas == 4  # and 1.25 for the arrivals, 3.25 in all
+
+    slowly = Signals(queue_depth=QueueDepthSignal(drain_seconds=600))
+    assert asked("queueDepth", queued=queued, signals=slowly).replicas == 2
+
+
+def test_what_will_have_queued_by_the_time_a_replica_starts_is_caught_up_with_too() -> None:
+    """One replica gets 30,000 more than it does: for as long as that has lasted, it is expected to last."""
+    short, lasting = demanding(60_000, 30_000, 30_000), demanding(60_000, 60_000, 60_000)
+
+    assert asked("queueDepth", short, replicas=1).replicas == 3  # 2.5 + 30 s / 60 s
+    assert asked("queueDepth", lasting, replicas=1).replicas == 5  # 2.5 + 120 s / 60 s
+
+
+def test_before_the_engines_tell_what_they_do_batches_and_queues_are_counted() -> None:
+    unknown = replace(OUTLOOK, is_known=False)
+    assert asked("queueDepth", unknown, queued=60, running=30).replicas == 7  # 90 requests, 14 in each
+    assert asked("tokenRate", unknown).replicas is None
+    assert asked("pastDemand", unknown).reason.startswith("left out")
+    assert asked("latency", unknown).reason.startswith("left out")
+    assert asked("tokenRate", unknown).known
+
+
+# Past demand
+
+
+def test_the_past_asks_for_the_replicas_that_would_have_kept_it_in_time() -> None:
+    opinion = asked("pastDemand")
+
+    assert opinion.replicas == 5
+    assert opinion.reason == (
+        "97% of the requests of the past half hour came at up to 98.4k tokens/s; "
+        "4.3 replicas would have kept as many in time"
+    )
+
+
+def test_a_margin_and_steady_traffic_are_told() -> None:
+    opinion = asked("pastDemand", replace(OUTLOOK, margin=1.5, is_steady=True))
+
+    assert opinion.replicas == 7
+    assert "of the last minutes, steady ones, came" in opinion.reason
+    assert opinion.reason.endswith("in time, 1.50 times for bursts not seen yet")
+
+
+# KV cache
+
+
+@pytest.mark.parametrize(("usage", "replicas"), [(0.2, 1), (0.7, 3), (0.82, 3), (0.95, 4), (1.0, 4)])
+def test_the_kv_cache_in_use_is_shared_among_replicas_at_their_target(usage: float, replicas: int) -> None:
+    pods = [ImaginedPod(name) for name in "abc"]
+    load = replace(load_of(*(pod.did(0.0, running=10) for pod in pods)), kv_cache_usage_fraction_mean=usage)
+    state = ScalingState(Scaling(max_replicas=50), Fleet(3, 3, 0), load)
+    opinion = next(one for one in opinions(state, OUTLOOK) if one.signal == "kvCacheUsage")
+
+    assert opinion.replicas == replicas
+    assert opinion.reason == f"{usage:.0%} of the KV cache in use, target 80 %"
+
+
+def test_a_kv_cache_that_some_do_not_report_is_unknown() -> None:
+    load = replace(load_of(ImaginedPod().did(0.0)), kv_cache_usage_fraction_mean=None)
+    state = ScalingState(Scaling(max_replicas=50), Fleet(1, 1, 0), load)
+    opinion = next(one for one in opinions(state, OUTLOOK) if one.signal == "kvCacheUsage")
+
+    assert (opinion.replicas, opinion.known) == (None, False)
+
+
+# Latency
+
+
+def test_while_too_many_are_late_nothing_is_removed() -> None:
+    opinion = asked("latency", replace(OUTLOOK, late_share=0.07, demands=((120.0, 60_000.0),)))
+
+    assert (opinion.replicas, opinion.reason) == (
+        3,
+        "7.0% of 500 requests of the last minute late, 3% may be: no replica is removed",
+    )
+
+
+def test_lateness_without_a_queue_on_replicas_with_little_to_do_is_not_a_matter_of_replicas() -> None:
+    idle = replace(OUTLOOK, late_share=0.07, demands=((120.0, 9_000.0),))
+
+    assert asked("latency", idle).replicas is None
+    assert "a smaller batch would help" in asked("latency", idle).reason
+    assert asked("latency", idle, queued=100).replicas == 3
+
+
+@pytest.mark.parametrize("changes", [{"late_share": 0.05}, {"late_share": 0.5, "answered": 29.0}])
+def test_some_lateness_or_few_requests_keep_nothing(changes: dict[str, float]) -> None:
+    assert asked("latency", replace(OUTLOOK, **changes)).replicas is None
+
+
+# GPU utilization
+
+
+def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_they_are_half_empty() -> None:
+    busy = {"gpu_utilization_percent_mean": 98.0, "no_gpu_metrics": False}
+    full = demanding(60_000, 60_000, 60_000)
+
+    assert asked("gpuUtilization", full, **busy).replicas == 3
+    assert asked("gpuUtilization", **busy).replicas is None
+    assert "33% full" in asked("gpuUtilization", **busy).reason
+    assert asked("gpuUtilization", full, memory=Memory(full_batch=100.0), **busy).replicas is None
+    unknown = replace(full, is_known=False)
+    assert asked("gpuUtilization", unknown, **busy).replicas == 3
+
+
+# All
+
+
+@pytest.mark.parametrize(
+    ("signal", "signals"),
+    [
+        ("tokenRate", Signals(token_rate=TokenRateSignal(role="off"))),
+        ("pastDemand", Signals(past_demand=PastDemandSignal(role="off"))),
+        ("kvCacheUsage", Signals(kv_cache_usage=KvCacheUsageSignal(role="off"))),
+        ("gpuUtilization", Signals(gpu_utilization=GpuUtilizationSignal(role="off"))),
+    ],
+)
+def test_what_is_switched_off_has_no_say(signal: str, signals: Signals) -> None:
+    opinion = asked(signal, signals=signals)
+    assert (opinion.replicas, opinion.reason, opinion.known) == (None, "off: not read", True)
+
+
+def test_where_all_replicas_stall_none_is_asked_for() -> None:
+    for signal in ("queueDepth", "tokenRate", "pastDemand", "kvCacheUsage"):
+        opinion = asked(signal, replicas=1, queued=50, stalled_pods=("a",), stalled_queue_depth=50.0)
+        assert (opinion.replicas, opinion.known) == (None, False)
+
+
+def test_numbers_are_written_as_people_say_them() -> None:
+    assert [thousands(one) for one in (0, 950.4, 12_100, 150_000, 2_500_000)] == ["0", "950", "12.1k", "150k", "2.5M"]
+    assert (replicas_in_words(1), replicas_in_words(2)) == ("1 replica", "2 replicas")
+    assert (rounded_up(3.0000000000000004), rounded_up(3.1), rounded_up(1e300)) == (3, 4, 1_000_000)
+    assert (worth(0.0), worth(1.1), worth(1.2)) == (1, 1, 2)

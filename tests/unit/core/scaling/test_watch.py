@@ -1,0 +1,59 @@
+"""What has just been seen of pods."""
+
+import pytest
+
+from batchedllm.core.scaling.increments import increments
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.watch import PodWatch, Watch, watched
+from imagined_pods import ImaginedPod
+
+
+def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
+    """Read the pod every two seconds, and return what is known of it then."""
+    pods = {pod.name: PodWatch(pod.did(0.0))}
+    for index, one in enumerate(did, 1):
+        reading = pod.did(2.0 * index, **one)
+        done = increments({name: seen.reading for name, seen in pods.items()}, [reading], Objective(), 0.0)
+        pods = watched(pods, done, 1200.0, 1000.0)
+        pods[pod.name] = pods[pod.name]._replace(reading=reading)
+    return pods
+
+
+def test_the_load_of_a_pod_is_what_came_in_ten_seconds_and_what_waited_already() -> None:
+    pod = steps(ImaginedPod(), {"finished": 5, "queued": 20}, {"finished": 5, "queued": 15})["a"]
+
+    assert pod.load_since(0.0) == (25 * 1200 + 20 * 1000) / 10
+
+
+def test_arrivals_of_more_than_ten_seconds_ago_are_no_load_any_more() -> None:
+    pod = steps(ImaginedPod(), {"finished": 50}, *[{}] * 5)["a"]
+
+    assert pod.load_since(11.0) == 0.0
+    assert pod.load_since(1.0) == 50 * 120
+
+
+def test_the_highest_load_since_a_time_is_remembered_and_lower_ones_before_it_are_not() -> None:
+    pod = steps(ImaginedPod(), {"finished": 5}, {"finished": 50}, *[{}] * 6, {"finished": 10})["a"]
+
+    assert len(pod.peaks) < 9
+    assert pod.load_since(0.0) == 55 * 120
+    assert pod.load_since(17.0) == 10 * 120
+    assert pod.load_since(99.0) == pod.peaks[-1][1]
+    assert PodWatch(pod.reading).load_since(0.0) == 0.0
+
+
+def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
+    watch = Watch()
+    for now in range(0, 100, 2):
+        watch = watch.with_asked(float(now), 9_000.0 if 40 <= now < 50 else 3_000.0)
+
+    assert len(watch.asked) == 10
+    assert watch.asked_between(0.0, 30.0) == 3_000.0
+    assert watch.asked_between(20.0, 60.0) == 9_000.0
+    assert watch.asked_between(200.0, 300.0) == 0.0
+    assert watch.with_asked(5000.0, 1.0).asked == ((5000.0, 1.0),)
+
+
+def test_the_share_of_late_requests_is_of_all_that_were_answered() -> None:
+    assert Watch().late_share() == (0.0, 0.0)
+    assert Watch(answered=((1.0, 30.0, 3.0), (3.0, 10.0, 1.0))).late_share() == (pytest.approx(0.1), 40.0)
