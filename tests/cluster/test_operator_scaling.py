@@ -43,7 +43,6 @@ def test_a_schedule_that_holds_brings_its_replicas(operator: RunningOperator, mo
     models.apply("opt", scaling={"maxReplicas": 3, "schedules": [{**NEARLY_ALWAYS, "minReplicas": 2}]})
 
     eventually(lambda: replicas(models) == 2)
-    eventually()
 
 
 def test_a_time_zone_that_does_not_exist_stalls_with_words_and_leaves_the_children(
