@@ -14,6 +14,7 @@ from batchedllm.core.scaling import limits, stabilization, steps, supply, wordin
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.latency import is_not_a_matter_of_replicas
 from batchedllm.core.scaling.signals.opinion import Opinion
 from batchedllm.core.scaling.signals.queue_depth import NAME as QUEUE_DEPTH
 from batchedllm.core.scaling.signals.token_rate import NAME as TOKEN_RATE
@@ -43,7 +44,10 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
-    decision = _decision(situation, draft, opinion, strongest)
+    decision = replace(
+        _decision(situation, draft, opinion, strongest),
+        late_without_queue=is_not_a_matter_of_replicas(state, prospect),
+    )
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
     return decision, replace(state, memory=memory, scheduled=scheduled)
 
