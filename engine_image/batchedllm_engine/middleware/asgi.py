@@ -75,12 +75,14 @@ class AdmissionMiddleware:
         *,
         source: SettingsSource | None = None,
         registry: CollectorRegistry = REGISTRY,
+        watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         configure_logging()
         path = os.environ.get(CONFIGURATION_VARIABLE)
         self._app = app
         self._source = source or SettingsSource(Path(path) if path else None)
         self._settings: Settings | None = None
+        self._watch_seconds = watch_seconds
         self._metrics = AdmissionMetrics(registry)
         self._admission = Admission(Configuration())
         self._exchanges: set[Exchange] = set()
@@ -176,9 +178,10 @@ class AdmissionMiddleware:
         refusal = exchange.cut_by if outcome is Outcome.CUT else record.refusal
         if refusal is not None:
             self._metrics.rejected(record.service_class, refusal.reason)
-        if record.is_inference or refusal is not None:
+        is_told = record.is_inference or refusal is not None
+        if is_told:
             self._metrics.requested(record.service_class, outcome)
-        if self._settings is not None and self._settings.configuration.access_log:
+        if is_told and self._settings is not None and self._settings.configuration.access_log:
             log_access(
                 requestId=exchange.identity.decode("latin-1"),
                 method=exchange.scope["method"],
@@ -223,7 +226,7 @@ class AdmissionMiddleware:
 
     async def _watch(self) -> None:
         while True:
-            await asyncio.sleep(WATCH_SECONDS)
+            await asyncio.sleep(self._watch_seconds)
             settings = await asyncio.to_thread(self._changed_settings)
             if settings is not None:
                 self._use(settings)

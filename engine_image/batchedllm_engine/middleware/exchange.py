@@ -130,7 +130,7 @@ class Exchange:
         return await self.next_message()
 
     async def _send_for_application(self, message: Message) -> None:
-        if self.cut_by is not None:
+        if self.cut_by is not None or self.client_gone:
             return
         if message["type"] == "http.response.start":
             await self._start(message)
