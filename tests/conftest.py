@@ -1,5 +1,6 @@
 """Fixtures that every folder of tests shares: one real cluster for the run, and a fresh namespace for a test."""
 
+import os
 import uuid
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -13,10 +14,10 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cluster() -> "Cluster":
-    """The cluster of this run: the one KUBECONFIG names, or the testbed's own, which stays up afterwards."""
+    """The cluster of this run: the one KUBECONFIG names, or the testbed's own (TESTBED_INDEX), which stays up."""
     import testbed  # noqa: PLC0415 - tests without a cluster must not need it
 
-    return testbed.ensure_cluster()
+    return testbed.ensure_cluster(int(os.environ.get("TESTBED_INDEX", "0")))
 
 
 @pytest.hookimpl(wrapper=True)

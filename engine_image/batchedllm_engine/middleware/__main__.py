@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from batchedllm_engine.middleware.configuration import ConfigurationError
+from batchedllm_engine.middleware.reference import reference
 from batchedllm_engine.middleware.settings import SettingsSource
 
 WRONG = 2
@@ -13,9 +14,18 @@ WRONG = 2
 def main(arguments: list[str]) -> int:
     """Return the exit code."""
     parser = argparse.ArgumentParser(prog="python -m batchedllm_engine.middleware", description=__doc__)
-    parser.add_argument("file", type=Path, help="the configuration; the key file that it names is read as well")
+    parser.add_argument(
+        "file", type=Path, nargs="?", help="the configuration; the key file that it names is read as well"
+    )
+    parser.add_argument("--reference", action="store_true", help="print the page of all fields, answers and metrics")
+    given = parser.parse_args(arguments)
+    if given.reference:
+        sys.stdout.write(reference())
+        return 0
+    if given.file is None:
+        parser.error("expected a file, or --reference")
     try:
-        SettingsSource(parser.parse_args(arguments).file).poll()
+        SettingsSource(given.file).poll()
     except ConfigurationError as error:
         sys.stderr.write(f"{error}\n")
         return WRONG

@@ -28,7 +28,13 @@ class Section(BaseModel):
     """Part of a file: unknown fields and values of another type are refused, and nothing can be changed later."""
 
     model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, allow_inf_nan=False, alias_generator=to_camel, validate_by_name=True
+        extra="forbid",
+        frozen=True,
+        strict=True,
+        allow_inf_nan=False,
+        alias_generator=to_camel,
+        validate_by_name=True,
+        use_attribute_docstrings=True,
     )
 
 
@@ -46,7 +52,7 @@ class Limits(Section):
     queued_requests: Annotated[int, Field(ge=0, le=10**12)] | None = None
     """Most requests that wait."""
     queued_tokens: Count | None = None
-    """Most prompt tokens of the requests that wait, as estimated by `cost.py`."""
+    """Most prompt tokens of the requests that wait, estimated as a token for 4 bytes of text; token ids are counted."""
     requests_per_minute: Count | None = None
     """Requests that begin; a full minute's worth may come at once."""
     tokens_per_minute: Count | None = None
@@ -63,6 +69,7 @@ class ServiceClass(Section):
     """A class of requests."""
 
     name: Name
+    """What clients call it."""
     rank: Rank
     """The engine's priority of its requests: the lower, the earlier they are served, here and in the engine."""
     default: bool = False
@@ -70,6 +77,7 @@ class ServiceClass(Section):
     key_only: bool = False
     """Only for holders of an API key; no header alone leads here."""
     limits: Limits = Limits()
+    """Limits of the class, beside those of all."""
 
 
 class Bodies(Section):
@@ -96,7 +104,7 @@ class ApiKeys(Section):
     """Who may send requests."""
 
     file: Annotated[str, Field(min_length=1)]
-    """Path of the keys; its format is that of `keys.KeyFile`."""
+    """Path of the file of API keys, which is read again when it changes."""
     required: bool = True
     """Refuse requests without a key; otherwise they are of the default class, or of one that is not keyOnly."""
 
@@ -107,10 +115,15 @@ class Configuration(Section):
     classes: Annotated[tuple[ServiceClass, ...], Field(min_length=1, max_length=16, strict=False)] = (
         ServiceClass(name="default", rank=0, default=True),
     )
+    """Classes of requests, each with a name and a rank of its own; exactly one is the default."""
     limits: Limits = Limits()
+    """Limits of all requests together."""
     bodies: Bodies = Bodies()
+    """Bounds of what is read from clients."""
     drain: Drain = Drain()
+    """What happens at SIGTERM."""
     api_keys: ApiKeys | None = None
+    """Who may send requests; unset, everybody may."""
     extra_endpoints: Annotated[
         tuple[Annotated[str, Field(pattern=r"^(GET|POST) /[!-~]*$")], ...], Field(max_length=64, strict=False)
     ] = ()

@@ -24,7 +24,9 @@ class KeyEntry(Section):
     name: Annotated[str, Field(min_length=1, max_length=63)]
     """Whose it is; for those who look after the file."""
     key: Annotated[SecretStr, Field(min_length=8, max_length=512)] | None = None
+    """The key in clear text."""
     sha256: Annotated[str, Field(pattern=r"^[0-9a-fA-F]{64}$")] | None = None
+    """Or the SHA-256 of the key, in hexadecimal digits."""
     service_class: Annotated[Name, Field(alias="class")]
     """Class of its requests. A header may name a lower one for a request, never a higher."""
 
@@ -45,6 +47,7 @@ class KeyFile(Section):
     """The file that `apiKeys.file` names, as JSON or YAML."""
 
     keys: Annotated[tuple[KeyEntry, ...], Field(min_length=1, max_length=1000, strict=False)]
+    """All keys that are known."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,8 +5,9 @@ those of one API server process; with several, Prometheus' multi-process mode ad
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from enum import StrEnum
-from typing import Final
+from typing import Final, Literal
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
 
@@ -35,43 +36,72 @@ class Outcome(StrEnum):
     """Its client went away."""
 
 
+@dataclass(frozen=True, slots=True)
+class Definition:
+    """One metric."""
+
+    kind: Literal["counter", "gauge", "histogram"]
+    name: str
+    text: str
+    labels: tuple[str, ...] = ()
+    mode: Literal["livesum", "max", "min"] = "livesum"
+    """How gauges of several API server processes become one."""
+
+    @property
+    def full_name(self) -> str:
+        """The name on /metrics."""
+        return f"{PREFIX}{self.name}{'_total' if self.kind == 'counter' else ''}"
+
+    def counter(self, registry: CollectorRegistry) -> Counter:
+        """Return it as a counter."""
+        return Counter(f"{PREFIX}{self.name}", self.text, self.labels, registry=registry)
+
+    def gauge(self, registry: CollectorRegistry) -> Gauge:
+        """Return it as a gauge."""
+        return Gauge(f"{PREFIX}{self.name}", self.text, self.labels, registry=registry, multiprocess_mode=self.mode)
+
+    def histogram(self, registry: CollectorRegistry) -> Histogram:
+        """Return it as a histogram of seconds."""
+        return Histogram(f"{PREFIX}{self.name}", self.text, self.labels, registry=registry, buckets=QUEUE_BUCKETS)
+
+
+REQUESTS: Final = Definition("counter", "requests", "Requests by class and what became of them.", ("class", "outcome"))
+REJECTIONS: Final = Definition("counter", "rejections", "Requests refused or cut, by why.", ("class", "reason"))
+QUEUE_SECONDS: Final = Definition(
+    "histogram", "queue_seconds", "Time in the queue of requests that left it for the engine.", ("class",)
+)
+QUEUED_REQUESTS: Final = Definition("gauge", "queued_requests", "Requests in the middleware's queue.", ("class",))
+QUEUED_TOKENS: Final = Definition("gauge", "queued_tokens", "Their prompt tokens, estimated.", ("class",))
+RUNNING_REQUESTS: Final = Definition("gauge", "running_requests", "Requests that the engine has.", ("class",))
+BUFFERED_BYTES: Final = Definition("gauge", "buffered_bytes", "Bodies of requests held in memory.")
+DRAINING: Final = Definition("gauge", "draining", "1 from SIGTERM on.", mode="max")
+CONFIGURATION_VALID: Final = Definition(
+    "gauge", "configuration_valid", "0 while a changed file cannot be used and what was before holds.", mode="min"
+)
+CONFIGURATION_RELOADS: Final = Definition(
+    "counter", "configuration_reloads", "Changes of the files, used or refused.", ("result",)
+)
+DEFINITIONS: Final = (
+    REQUESTS, REJECTIONS, QUEUE_SECONDS, QUEUED_REQUESTS, QUEUED_TOKENS, RUNNING_REQUESTS, BUFFERED_BYTES, DRAINING,
+    CONFIGURATION_VALID, CONFIGURATION_RELOADS,
+)  # fmt: skip
+
+
 class AdmissionMetrics:
     """The metrics of one process. Labels are bounded: classes of the configuration, outcomes and reasons."""
 
     def __init__(self, registry: CollectorRegistry = REGISTRY) -> None:
-        self._requests = Counter(
-            f"{PREFIX}requests", "Requests by class and what became of them.", ["class", "outcome"], registry=registry
-        )
-        self._rejections = Counter(
-            f"{PREFIX}rejections", "Requests refused or cut, by class and reason.", ["class", "reason"],
-            registry=registry,
-        )  # fmt: skip
-        self._queue_seconds = Histogram(
-            f"{PREFIX}queue_seconds", "Time in the middleware's queue of requests that left it for the engine.",
-            ["class"], buckets=QUEUE_BUCKETS, registry=registry,
-        )  # fmt: skip
-        self._queued = self._gauge("queued_requests", "Requests in the middleware's queue.", registry, ["class"])
-        self._queued_tokens = self._gauge(
-            "queued_tokens", "Estimated prompt tokens of the requests in the queue.", registry, ["class"]
-        )
-        self._running = self._gauge("running_requests", "Requests that the engine has.", registry, ["class"])
-        self._buffered = self._gauge("buffered_bytes", "Bodies held in memory.", registry)
-        self._draining = self._gauge("draining", "1 from SIGTERM on.", registry, mode="max")
-        self._valid = self._gauge(
-            "configuration_valid", "0 while a configuration or key file cannot be used and the one before holds.",
-            registry, mode="min",
-        )  # fmt: skip
-        self._reloads = Counter(
-            f"{PREFIX}configuration_reloads", "Changes of the configuration or the keys.", ["result"],
-            registry=registry,
-        )  # fmt: skip
+        self._requests = REQUESTS.counter(registry)
+        self._rejections = REJECTIONS.counter(registry)
+        self._queue_seconds = QUEUE_SECONDS.histogram(registry)
+        self._queued = QUEUED_REQUESTS.gauge(registry)
+        self._queued_tokens = QUEUED_TOKENS.gauge(registry)
+        self._running = RUNNING_REQUESTS.gauge(registry)
+        self._buffered = BUFFERED_BYTES.gauge(registry)
+        self._draining = DRAINING.gauge(registry)
+        self._valid = CONFIGURATION_VALID.gauge(registry)
+        self._reloads = CONFIGURATION_RELOADS.counter(registry)
         self._told: set[str] = set()
-
-    @staticmethod
-    def _gauge(
-        name: str, text: str, registry: CollectorRegistry, labels: list[str] | None = None, mode: str = "livesum"
-    ) -> Gauge:
-        return Gauge(f"{PREFIX}{name}", text, labels or [], registry=registry, multiprocess_mode=mode)  # type: ignore[arg-type]
 
     def requested(self, service_class: str, outcome: Outcome) -> None:
         """Count the end of a request."""

@@ -192,15 +192,14 @@ class _EventResponse(StreamingResponse):
 
 
 async def _events(ask: Ask, answer: Answer) -> AsyncIterator[bytes]:
-    events, sent, opening = EventStream(ask), 0, True
-    while answer.reason is None:
+    events, sent, reason = EventStream(ask), 0, None
+    before = events.opening()
+    while reason is None:
         await answer.changed()
         reached, reason = answer.generated_tokens, answer.reason
-        data = (events.opening() if opening else b"") + events.tokens(sent, reached, reason)
-        opening, sent = False, reached
-        if reason is not None:
-            data += events.closing(reached)
-        yield data
+        data = before + events.tokens(sent, reached, reason)
+        before, sent = b"", reached
+        yield data if reason is None else data + events.closing(reached)
 
 
 async def drained(server: EngineServer, seconds: float) -> None:

@@ -16,8 +16,9 @@ from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.events import EngineRequest
 from batchedllm.sim.step_times import H200_LOAD, H200_STEP_TIMES
 from batchedllm_engine.simulated.arguments import parse
-from batchedllm_engine.simulated.driver import EngineDriver
-from batchedllm_engine.simulated.server import EngineServer, drained
+from batchedllm_engine.simulated.bodies import read_ask
+from batchedllm_engine.simulated.driver import Answer, EngineDriver
+from batchedllm_engine.simulated.server import EngineServer, _events, drained
 from batchedllm_engine.simulated.start import plan_start
 
 REAL_METRICS = Path(__file__).parents[2] / "data/vllm_0_32_metrics.txt"
@@ -142,6 +143,18 @@ def test_a_stream_brings_each_token_the_usage_and_an_end(path, body):
         assert len(chunks) - 1 == 9 + ("messages" in body)  # chats begin with the role
 
     served(conversation)
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+async def test_a_stream_that_ends_before_it_begins_to_be_sent_is_whole(endpoint):
+    """On a busy machine the whole answer may be there by then."""
+    options = parse(["org/model"])
+    body = {"prompt": "a", "messages": [{"role": "user", "content": "a"}], "max_tokens": 3}
+    answer = Answer(streaming=True)
+    answer.update(3, "length")
+    sent = b"".join([data async for data in _events(read_ask(endpoint, body, None, options, 100), answer)])
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert sent.count(b'"finish_reason":null') == 2 + (endpoint == "chat")
 
 
 @pytest.mark.parametrize(

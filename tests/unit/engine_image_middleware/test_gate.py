@@ -2,7 +2,7 @@
 
 import math
 
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 
@@ -291,7 +291,9 @@ class AnyTraffic(RuleBasedStateMachine):
                 break
 
 
-AnyTraffic.TestCase.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+AnyTraffic.TestCase.settings = settings(
+    max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 TestAnyTraffic = AnyTraffic.TestCase
 
 
