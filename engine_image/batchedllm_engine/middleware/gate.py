@@ -23,6 +23,7 @@ DRAINING_RETRY_SECONDS: Final = 1.0
 DRAINING: Final = Refusal(
     Reason.DRAINING, "This replica is shutting down; try again.", retry_after_seconds=DRAINING_RETRY_SECONDS
 )
+GONE: Final = Refusal(Reason.BAD_CLASS, "The class of this request was taken away while its body arrived.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,8 +74,10 @@ class Gate:
         return self._promote(now)
 
     def offer(self, service_class: str, cost: Cost, now: float) -> Offer:
-        """Take a request of a known class in, or refuse it."""
-        line = self._lines[service_class]
+        """Take a request in, or refuse it."""
+        line = self._lines.get(service_class)
+        if line is None:
+            return Offer(refusal=GONE)
         refusal = DRAINING if self.draining else self._too_large(line, cost) or self._too_often(line, cost, now)
         if refusal is not None:
             return Offer(refusal=refusal)

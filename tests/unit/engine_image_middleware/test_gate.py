@@ -209,6 +209,7 @@ def test_a_class_that_is_taken_away_finishes_what_it_has():
     one.leave(waiting, 3)
     one.reconfigure(only, 4)
     assert [name for name, _ in one.lines()] == ["only"]
+    assert one.offer("low", ONE, 4).refusal.reason is Reason.BAD_CLASS
     assert one.leave(waiting, 5).started == ()
 
 
