@@ -14,6 +14,7 @@ from prometheus_client import REGISTRY, CollectorRegistry
 
 from batchedllm_engine.middleware.admission import Admission
 from batchedllm_engine.middleware.configuration import Configuration, ConfigurationError, Drain, ServiceClass
+from batchedllm_engine.middleware.connections import ConnectionWatch, connections_of
 from batchedllm_engine.middleware.ending import Ending
 from batchedllm_engine.middleware.endpoints import Inference
 from batchedllm_engine.middleware.exchange import (
@@ -34,8 +35,8 @@ from batchedllm_engine.middleware.metrics import NO_CLASS, AdmissionMetrics, Out
 from batchedllm_engine.middleware.refusal import Reason, Refusal, Refused
 from batchedllm_engine.middleware.settings import CONFIGURATION_VARIABLE, Settings, SettingsSource
 
-WATCH_SECONDS: Final = 2.0
-"""How often the files are looked at."""
+WATCH_SECONDS: Final = 1.0
+"""How often the files and the connections are looked at."""
 HEALTH_PATH: Final = "/health"
 METRICS_PATH: Final = "/metrics"
 NOT_CONFIGURED: Final = Refusal(
@@ -88,6 +89,8 @@ class AdmissionMiddleware:
         self._exchanges: set[Exchange] = set()
         self._held_bytes = 0
         self._watching: asyncio.Task[None] | None = None
+        self._server: object = None
+        self._connections = ConnectionWatch()
         self._ending = Ending(self._drain_bounds, self._drain)
         settings = self._changed_settings()
         if settings is not None:
@@ -201,7 +204,8 @@ class AdmissionMiddleware:
 
         async def sending(message: Message) -> None:
             if message["type"] == "lifespan.startup.complete":
-                self._ending.listen(getattr(getattr(scope.get("app"), "state", None), "server", None))
+                self._server = getattr(getattr(scope.get("app"), "state", None), "server", None)
+                self._ending.listen(self._server)
             await send(message)
 
         return sending
@@ -231,6 +235,13 @@ class AdmissionMiddleware:
             if settings is not None:
                 self._use(settings)
             self._metrics.show(self._admission.gate, self._held_bytes)
+            self._close_overdue_connections()
+
+    def _close_overdue_connections(self) -> None:
+        bounds = (self._settings.configuration if self._settings else Configuration()).heads
+        for one in self._connections.overdue(connections_of(self._server), bounds, self._admission.clock()):
+            one.transport.abort()
+            self._metrics.rejected(NO_CLASS, Reason.HEAD)
 
     def _changed_settings(self) -> Settings | None:
         """Read the files; a change that cannot be used is told once, and what held before holds on."""

@@ -80,6 +80,15 @@ class ServiceClass(Section):
     """Limits of the class, beside those of all."""
 
 
+class Heads(Section):
+    """Bounds of the heads of requests: a connection that does not keep them is closed."""
+
+    seconds: Seconds = 10.0
+    """Time for a request's head to arrive, from the connection's begin or from the answer before it."""
+    max_bytes: Annotated[int, Field(ge=1024, le=1 << 24)] = 65_536
+    """Largest sum of the names and values of headers."""
+
+
 class Bodies(Section):
     """Bounds of what is read from clients."""
 
@@ -118,6 +127,8 @@ class Configuration(Section):
     """Classes of requests, each with a name and a rank of its own; exactly one is the default."""
     limits: Limits = Limits()
     """Limits of all requests together."""
+    heads: Heads = Heads()
+    """Bounds of the heads of requests: a connection that does not keep them is closed."""
     bodies: Bodies = Bodies()
     """Bounds of what is read from clients."""
     drain: Drain = Drain()

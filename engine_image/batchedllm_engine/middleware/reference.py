@@ -6,7 +6,7 @@ from typing import Any, Final
 from batchedllm_engine.middleware.configuration import Configuration, Section
 from batchedllm_engine.middleware.keys import KeyFile
 from batchedllm_engine.middleware.metrics import DEFINITIONS, Outcome
-from batchedllm_engine.middleware.refusal import STATUS
+from batchedllm_engine.middleware.refusal import STATUS, Reason
 
 HEAD: Final = """# Admission: fields, answers, metrics
 
@@ -30,9 +30,7 @@ def reference() -> str:
         *_table(("field", "type", "default", "meaning"), _fields(KeyFile)),
         "\n## Answers in the engine's place\n",
         'The body is OpenAI\'s: `{"error": {"message", "type", "param", "code"}}`; `code` is the metric\'s `reason`.\n',
-        *_table(
-            ("code", "status"), ((f"`{reason}`", f"{status} {status.phrase}") for reason, status in STATUS.items())
-        ),
+        *_table(("code", "status"), _answers()),
         "\n## Metrics\n",
         *_table(("metric", "type", "labels", "meaning"), _metrics()),
         f"\nOutcomes: {', '.join(f'`{one}`' for one in Outcome)}.",
@@ -88,6 +86,12 @@ def _default(field: dict[str, Any], inner: dict[str, Any] | None) -> str:
     if default is None or inner is not None:
         return ""
     return f"`{default}`".lower() if isinstance(default, bool) else f"`{default}`"
+
+
+def _answers() -> Iterator[tuple[str, str]]:
+    for reason in Reason:
+        status = STATUS.get(reason)
+        yield f"`{reason}`", f"{status} {status.phrase}" if status else "none: the connection is closed"
 
 
 def _metrics() -> Iterator[tuple[str, str, str, str]]:

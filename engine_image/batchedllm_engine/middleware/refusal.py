@@ -15,6 +15,8 @@ class Reason(StrEnum):
 
     NOT_FOUND = "not_found"
     WRONG_METHOD = "wrong_method"
+    HEAD = "head"
+    """The connection was closed without an answer: no whole head of a request came in time, or it was too large."""
     BAD_KEY = "bad_key"
     BAD_CLASS = "bad_class"
     BAD_HEADER = "bad_header"

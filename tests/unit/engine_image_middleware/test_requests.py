@@ -308,7 +308,7 @@ async def test_a_changed_limit_holds_without_a_restart_and_a_bad_change_keeps_th
 async def test_without_a_usable_configuration_nothing_is_let_in_until_there_is_one():
     async with world("limits: 1") as one:
         status, body, headers = await one.ask()
-        assert (status, error(body)["code"], headers["Retry-After"]) == (503, "not_configured", "2")
+        assert (status, error(body)["code"], headers["Retry-After"]) == (503, "not_configured", "1")
         async with one.client.get("/health") as answer:
             assert answer.status == 503
         async with one.client.get("/metrics") as answer:
