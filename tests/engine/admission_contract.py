@@ -5,6 +5,7 @@
 
 import asyncio
 import json
+import random
 import time
 from dataclasses import dataclass
 from typing import Any
@@ -192,6 +193,34 @@ async def bad_bodies_are_refused(client: Client) -> None:
     assert (await client.ask()).is_whole
 
 
+FIELDS: dict[str, list[Any]] = {
+    "prompt": ["a", "", "\ud800", "日本語" * 50, [1, 2], [[1], [2]], ["a", "b"], [], [-1], [10**12], None, 5, {"a": 1}],
+    "max_tokens": [1, 5, None, 0, -1, 10**30, "5", 1.5, True, []],
+    "n": [1, 2, None, 0, -3, 65, 10**9, "2", [1]],
+    "priority": [-(10**6), 10**30, "x", None, [], 0.5],
+    "temperature": [0, 1, -1, 1e308, "hot", None],
+    "stream": [True, False, None, "yes", 3],
+    "stop": ["a", ["a", "b"], [""], 5, None],
+    "logprobs": [0, 3, -1, 10**9, "all"],
+    "seed": [1, -1, 2**70, "s"],
+    "model": [None, "other", 5, ""],
+    "\x00": [1],
+}
+
+
+async def random_bodies_never_break_it(client: Client) -> None:
+    """Bodies of fields with fitting and absurd values, the same each time: answered or refused, and never with 500."""
+    randomness = random.Random(8)
+    for number in range(150):
+        names = randomness.sample(sorted(FIELDS), randomness.randint(0, len(FIELDS)))
+        body = {"model": client.model, "prompt": "a", "max_tokens": 3}
+        body |= {name: randomness.choice(FIELDS[name]) for name in names}
+        async with client.session.post("/v1/completions", json=body) as answer:
+            told = await answer.read()
+            assert answer.status in {200, 400, 404, 422}, f"{number}: {answer.status} {body} {told[:200]!r}"
+    assert (await client.ask()).is_whole
+
+
 CHECKS = (
     no_client_sets_its_own_priority,
     rates_answer_429,
@@ -200,6 +229,7 @@ CHECKS = (
     classes_and_keys_are_checked,
     other_endpoints_are_not_there,
     bad_bodies_are_refused,
+    random_bodies_never_break_it,
 )
 
 
