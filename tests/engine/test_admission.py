@@ -36,8 +36,8 @@ class Engine:
 
 
 ENGINES = {
-    "sim": Engine("simulated.yaml", "engine-sim", 60),
-    "cpu": Engine("cpu.yaml", "engine-cpu", 420),
+    "sim": Engine("simulated.yaml", "engine-sim", 300),
+    "cpu": Engine("cpu.yaml", "engine-cpu", 600),
 }
 
 
