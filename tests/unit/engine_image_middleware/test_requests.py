@@ -56,7 +56,9 @@ class World:
 
     async def queued(self, count: int) -> None:
         """Return when so many wait in the middleware."""
-        await self.until(lambda: sum(len(line.waiting) for _, line in self.middleware._admission.gate.lines()) == count)
+        await self.until(
+            lambda: sum(len(line.waiting) for _, line in self.middleware._process.admission.gate.lines()) == count
+        )
 
     def value(self, name: str, **labels) -> float:
         """A metric's value; 0 where it was never set."""
@@ -82,7 +84,7 @@ async def world(configuration: str = "", **files: str) -> AsyncIterator[World]:
             yield World(engine, middleware, client, contents, registry)
         finally:
             engine.release(10_000)
-            middleware._watching.cancel()
+            middleware._process.close()
 
 
 def error(body: bytes) -> dict:
@@ -323,7 +325,7 @@ async def test_while_draining_new_requests_go_elsewhere_and_accepted_ones_are_an
         one.engine.hold()
         running, waiting = one.ask(), one.ask()
         await one.queued(1)
-        drain = asyncio.create_task(one.middleware._drain(30))
+        drain = asyncio.create_task(one.middleware._process.drain(30))
         await asyncio.sleep(0)
         async with one.client.get("/health") as answer:
             assert answer.status == 503
@@ -343,7 +345,7 @@ async def test_a_drain_that_is_over_cuts_whatever_is_open():
         await one.until(lambda: one.engine.working == 1)
         waiting = one.ask()
         await one.queued(1)
-        await one.middleware._drain(0.01)
+        await one.middleware._process.drain(0.01)
         assert error((await running)[1].removeprefix(b"data: "))["code"] == "draining"
         assert (await waiting)[0] == 503
         assert one.engine.working == 0
