@@ -34,6 +34,8 @@ limits: {runningRequests: 2, queuedRequests: 2, outputTokens: 100}
 """
 PATHS = ["/v1/completions", "/v1/messages", "/v1/models", "/health", "/metrics", "/invocations", "", "/\ud800"]
 NAMES = ["x-batchedllm-priority", "x-batchedllm-deadline-seconds", "authorization", "content-length", "x-request-id"]
+TOKENS = st.from_regex(rb"[a-z0-9-]{1,10}", fullmatch=True)
+"""What a server lets through as a header's name."""
 VALUES = st.binary(max_size=40) | st.sampled_from(
     [b"high", b"normal", b"0.001", b"-1", b"99999999999999999999", b"\xff"]
 )
@@ -79,9 +81,7 @@ async def talk(middleware, method, path, headers, pieces):
 @given(
     method=st.sampled_from(["GET", "POST", "PUT", "OPTIONS", "\x00"]),
     path=st.sampled_from(PATHS),
-    headers=st.lists(
-        st.tuples(st.sampled_from(NAMES).map(str.encode) | st.binary(max_size=10).map(bytes.lower), VALUES), max_size=12
-    ),
+    headers=st.lists(st.tuples(st.sampled_from(NAMES).map(str.encode) | TOKENS, VALUES), max_size=12),
     pieces=st.lists(BODIES, max_size=3),
 )
 def test_any_request_gets_one_answer_and_leaves_nothing(method, path, headers, pieces):

@@ -233,19 +233,21 @@ class AnyTraffic(RuleBasedStateMachine):
         self.now = 0.0
         self.held = Configuration(classes=configuration().classes)
         self.gate = Gate(self.held, 0)
-        self.open = set()
-        self.lowered = False
+        self.open = {}
 
     def _apply(self, moves):
         assert all(ticket.running for ticket in moves.started)
         assert not any(ticket.running for ticket in moves.expired)
-        self.open -= set(moves.expired)
+        self._forget(moves.expired)
+
+    def _forget(self, tickets):
+        for ticket in tickets:
+            self.open.pop(ticket, None)
 
     @rule(high=LIMITS, low=LIMITS, whole=LIMITS)
     def reconfigure(self, high, low, whole):
         self.held = configuration(high=high, low=low).model_copy(update={"limits": whole})
         self._apply(self.gate.reconfigure(self.held, self.now))
-        self.lowered = True
 
     @rule(name=NAMES, requests=st.integers(1, 4), tokens=st.integers(0, 300))
     def offer(self, name, requests, tokens):
@@ -254,15 +256,15 @@ class AnyTraffic(RuleBasedStateMachine):
         assert (offer.ticket is None) != (offer.refusal is None)
         rank = {"high": -10, "normal": 0, "low": 10}
         assert all(rank[ticket.service_class] > rank[name] for ticket in offer.shed)
-        self.open -= set(offer.shed)
+        self._forget(offer.shed)
         if offer.ticket is not None:
-            self.open.add(offer.ticket)
+            self.open[offer.ticket] = None
 
     @precondition(lambda self: self.open)
     @rule(data=st.data())
     def leave(self, data):
-        ticket = data.draw(st.sampled_from(sorted(self.open, key=id)))
-        self.open.remove(ticket)
+        ticket = data.draw(st.sampled_from(list(self.open)))
+        self._forget([ticket])
         self._apply(self.gate.leave(ticket, self.now))
 
     @rule(seconds=st.floats(0, 15))
