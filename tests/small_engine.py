@@ -57,11 +57,11 @@ class SmallEngine:
         if body.get("stream"):
             return StreamingResponse(self._events(), media_type="text/event-stream")
         try:
-            return await self._whole(request)
+            return await self._whole(request, fails_without_client=body.get("prompt") == "fail without client")
         finally:
             self.working -= 1
 
-    async def _whole(self, request: Request) -> Response:
+    async def _whole(self, request: Request, *, fails_without_client: bool) -> Response:
         """Wait for the step and for the client's end, as vLLM does, and say something even to nobody."""
 
         async def gone() -> None:
@@ -72,6 +72,8 @@ class SmallEngine:
         await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
         for task in tasks:
             task.cancel()
+        if fails_without_client and not tasks[0].done():
+            raise RuntimeError("nobody listens")
         return JSONResponse({"text": SECRET_ANSWER} if tasks[0].done() else None)
 
     async def _events(self) -> AsyncIterator[bytes]:

@@ -106,7 +106,8 @@ class Exchange:
         try:
             async with asyncio.timeout(None) as self._working:
                 await application(scope, self._receive_for_application, self._send_for_application)
-        except TimeoutError:
+        except Exception:
+            # One that is told in its midst that its client has gone may end as it likes.
             if self.cut_by is None:
                 raise
         finally:

@@ -188,6 +188,14 @@ async def test_a_deadline_ends_a_request_that_waits_or_runs_with_504(waits):
         assert len(one.engine.seen) == 1
 
 
+async def test_an_engine_that_fails_because_it_was_cut_is_not_the_client_s_concern():
+    async with world() as one:
+        one.engine.hold()
+        status, body, _ = await one.ask(prompt="fail without client", headers={"x-batchedllm-deadline-seconds": "0.05"})
+        assert (status, error(body)["code"]) == (504, "deadline")
+        assert one.value("requests_total", class_="normal", outcome="cut") == 1
+
+
 async def test_the_longest_time_of_a_request_cuts_a_stream_with_a_last_event():
     async with world("limits: {requestSeconds: 0.1}") as one:
         one.engine.hold()
