@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge images push
+.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -28,8 +28,9 @@ lock: venv ## pin the newest versions that requirements.in allows (hashes, no ad
 
 HELM = $$($(RUN) -c "from testbed import tools; print(tools.helm())")
 
-generate: venv ## write every generated file again: CRD, field reference, chart, plain manifest
+generate: venv ## write every generated file again: CRD, references, chart, plain manifest
 	@$(RUN) crds/generate.py
+	@$(RUN) -m batchedllm_engine.middleware --reference > docs/admission-reference.md
 	@$(RUN) helm/generate.py --helm "$(HELM)"
 
 lint: venv ## formatting, lint, types, import contracts, and that generated files are current
@@ -68,6 +69,10 @@ test: lint coverage ## everything CI runs; brings its own cluster (the first tim
 test-faults: venv ## of these only: the operator killed, doubled, cut off and misled
 	@$(RUN) -m testbed up
 	@$(VENV)/bin/pytest tests/cluster/test_operator_faults.py -q --durations=10
+
+test-restarts: venv ## 50 rolling restarts under load that lose no accepted request; RESTARTS=5 for fewer, ENGINE=cpu for a real vLLM
+	@$(RUN) -m testbed up
+	@RESTARTS=$(or $(RESTARTS),50) $(VENV)/bin/pytest tests/engine/test_admission.py -q -s -k "restarts and $(or $(ENGINE),sim)" --timeout 14400
 
 cluster: venv ## start the testbed's cluster, or repair it
 	@$(RUN) -m testbed up
