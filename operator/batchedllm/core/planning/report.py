@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any, Final
 
-from batchedllm.core.memory.plan_types import Bill, Fix, KVCache, Plan
+from batchedllm.core.memory.plan_types import Bill, Fix, KVCache, Plan, Verdict
 from batchedllm.core.memory.units import GIB, Bytes, Certainty, Term
 
 _LEAST_SURE: Final = (Certainty.UNKNOWN, Certainty.ESTIMATED, Certainty.CALIBRATED, Certainty.EXACT)
@@ -31,6 +31,16 @@ def plan_status(plan: Plan, fixes: tuple[Fix, ...], **rest: Any) -> dict[str, An
         **rest,
     }
     return {field: value for field, value in found.items() if value not in (None, [], {})}
+
+
+def no_plan_status(message: str, chosen: list[dict[str, str]]) -> dict[str, Any]:
+    """Return `status.plan` where nothing can be planned, and what a plan chose before is kept."""
+    return {
+        "verdict": str(Verdict.UNKNOWN),
+        "message": message[:_LONGEST_MESSAGE],
+        "confidence": str(Certainty.UNKNOWN),
+        "chosen": chosen,
+    }
 
 
 def sentence(plan: Plan, fixes: tuple[Fix, ...]) -> str:
