@@ -37,7 +37,8 @@ occurred have no series.
 - With one API server, that flag only tells apart prompts that are read in part, and costs the engine a look at each
   request of each step. Then `--disable-log-stats` keeps it from logging every step; the metrics stay.
 - With speculative decoding and that flag, decode tokens are those tried.
-- Queue and waits by priority class are the middleware's: vLLM's statistics name no request's priority.
+- Queue and waits by priority class are the middleware's ([reference](admission-reference.md)): vLLM's statistics name
+  no request's priority.
 - vLLM's elastic expert parallelism drops plugins when it scales, and these metrics with them.
 """
 GPUS = """\

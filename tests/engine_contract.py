@@ -10,17 +10,22 @@ from batchedllm_engine.metric_definitions import PREFIX, MetricDefinition
 from batchedllm_engine.start.definitions import START_METRICS
 from batchedllm_engine.stat_logger.definitions import BATCH_LABELS, OWN_METRICS, STEP_METRICS
 
+ADMISSION = f"{PREFIX}admission_"
+"""Before the names of the middleware, which has a contract of its own (tests/engine/admission_contract.py)."""
 DEFINED = {one.name: one for one in (*STEP_METRICS, *OWN_METRICS, *EXPORTER_METRICS, *START_METRICS)}
 ALWAYS = {one.name for one in (*STEP_METRICS, *OWN_METRICS, *START_METRICS, UP)}
 """Served with or without a GPU, once a request has been answered."""
 
 
 def own_families(text: str) -> dict[str, Metric]:
-    """Families of an exposition that are not vLLM's or Python's, with at least one series."""
+    """Families of an exposition with at least one series that are not vLLM's, Python's or the middleware's."""
     return {
         family.name: family
         for family in text_string_to_metric_families(text)
-        if family.name.startswith((PREFIX, "DCGM_")) and not family.name.endswith("_created") and family.samples
+        if family.name.startswith((PREFIX, "DCGM_"))
+        and not family.name.startswith(ADMISSION)
+        and not family.name.endswith("_created")
+        and family.samples
     }
 
 

@@ -63,16 +63,31 @@ classes = (
         unique_by=(lambda one: one["name"], lambda one: one["rank"]),
     )
 ).map(_only_rank_0_as_default)
+schedules = lists_of(
+    st.fixed_dictionaries(
+        {
+            "name": words,
+            "timeZone": st.sampled_from(["Europe/Berlin", "America/Argentina/Buenos_Aires", "Etc/GMT+5"]),
+            "start": st.sampled_from(["0 8 * * 1-5", "*/30 22 1,15 * *", "0 0 L * *"]),
+            "end": st.sampled_from(["0 18 * * 1-5", "59 23 31 12 *", "0 7 * JAN-MAR MON#1"]),
+            "minReplicas": st.integers(1, 500),
+        },
+        optional={"maxReplicas": st.integers(1, 1000)},
+    ).filter(ordered("minReplicas", "maxReplicas")),
+    key="name",
+)
 scaling = some(
     mode=st.sampled_from(["auto", "recommend", "external", "off"]),
-    minReplicas=st.integers(1, 1000),
+    minReplicas=st.integers(0, 1000),
     maxReplicas=st.integers(1, 1000),
+    idleSeconds=st.integers(10, 604800),
     signals=some(
         queueDepth=some(perReplica=st.integers(1, 100000)),
         gpuUtilization=some(target=st.integers(1, 100), role=st.sampled_from(["guard", "target", "off"])),
     ),
     scaleUp=some(maxStep=st.integers(1, 1000), periodSeconds=st.integers(1, 3600)),
     scaleDown=some(maxStep=st.integers(1, 1000), stabilizationSeconds=st.integers(0, 86400)),
+    schedules=schedules,
 ).filter(ordered("minReplicas", "maxReplicas"))
 rollout = some(
     drainSeconds=st.integers(0, 3600),

@@ -57,6 +57,7 @@ def dry_run(cluster, found: dict[str, Any], validate: str = "strict") -> list[di
     return documents
 
 
+OFFICE = {"name": "office", "timeZone": "Europe/Berlin", "start": "0 8 * * 1-5", "end": "0 18 * * 1-5"}
 REFUSED = [
     pytest.param(
         "model.id", "--help", r'spec\.model\.id: Invalid value: "--help": .*should match', id="id is an argument"
@@ -160,9 +161,45 @@ REFUSED = [
     ),
     pytest.param(
         "scaling.minReplicas",
-        0,
-        r"spec\.scaling\.minReplicas: Invalid value: 0: .*greater than or equal to 1",
-        id="min 0",
+        -1,
+        r"spec\.scaling\.minReplicas: Invalid value: -1: .*greater than or equal to 0",
+        id="min under 0",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [{**OFFICE, "start": "8:00"}],
+        r"spec\.scaling\.schedules\[0\]\.start: .*at least 9 chars",
+        id="a time that is no cron",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [{**OFFICE, "start": "0 0 8 * * 1-5"}],
+        r"spec\.scaling\.schedules\[0\]\.start: .*should match",
+        id="a cron with seconds",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [OFFICE],
+        r"spec\.scaling\.schedules\[0\]: .*needs minReplicas, maxReplicas or both",
+        id="a schedule of nothing",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [{**OFFICE, "minReplicas": 3, "maxReplicas": 2}],
+        r"spec\.scaling\.schedules\[0\]\.minReplicas: .*is 3, must be at most maxReplicas of the same schedule \(2\)",
+        id="min over max in a schedule",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [{**OFFICE, "minReplicas": 3}],
+        r"spec\.scaling\.schedules: .*minReplicas must be at most maxReplicas",
+        id="min of a schedule over max",
+    ),
+    pytest.param(
+        "scaling.schedules",
+        [{**OFFICE, "minReplicas": 1, "end": "0 8 * * 1-5"}],
+        r"spec\.scaling\.schedules\[0\]\.end: .*must differ from start",
+        id="a schedule without length",
     ),
     pytest.param(
         "scaling.mode", "on", r'spec\.scaling\.mode: Unsupported value: "on": .*"recommend"', id="unknown mode"
@@ -170,7 +207,7 @@ REFUSED = [
     pytest.param(
         "replicas",
         3,
-        r"spec\.replicas: .*is 3, .*only read in the scaling modes external and off; in mode auto",
+        r"spec\.replicas: .*is 3, .*only read in the scaling modes external and off, and in auto .* in mode auto",
         id="replicas that nobody reads",
     ),
     pytest.param(
@@ -401,7 +438,7 @@ def test_a_name_that_no_service_or_pod_could_take_is_refused(cluster, name, word
 def test_the_smallest_resource_is_accepted_and_gets_the_defaults_that_the_types_have(cluster):
     [stored] = dry_run(cluster, resource({"model": {"id": "org/model"}}, "a" * names.MAX_NAME_LENGTH))
 
-    assert stored["spec"]["scaling"]["scaleDown"]["stabilizationSeconds"] == 300
+    assert stored["spec"]["scaling"]["scaleDown"]["periodSeconds"] == 30
     assert stored["spec"]["engine"]["sharedMemory"] == "2Gi"
     assert parse(stored) == parse(resource({"model": {"id": "org/model"}}))
 

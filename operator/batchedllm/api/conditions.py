@@ -64,6 +64,7 @@ class Reason(StrEnum):
     CONFIGURATION = "ConfigurationError"
     CRASHED = "Crashed"
     NOT_ANSWERING = "NotAnswering"
+    ENGINE_STALLED = "EngineStalled"
     EVICTED = "Evicted"
 
 
@@ -139,6 +140,7 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.CONFIGURATION: "The pod names a Secret, volume or setting that does not exist or is not valid.",
         Reason.CRASHED: "The engine ended; the message has the line of its log that matters.",
         Reason.NOT_ANSWERING: "The engine runs and does not answer its health check.",
+        Reason.ENGINE_STALLED: "Requests wait in an engine while neither its tokens nor its GPU move.",
         Reason.EVICTED: "The node evicted the pod.",
     }
 )

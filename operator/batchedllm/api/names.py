@@ -17,6 +17,9 @@ LABEL_NAME: Final = f"{GROUP}/name"
 LABEL_INSPECTS: Final = f"{GROUP}/inspects"
 """Label of an inspection's pod: the name of its BatchedLLM. No selector uses it."""
 
+ANNOTATION_WAKE: Final = f"{GROUP}/wake"
+"""Annotation of a BatchedLLM: any new value wakes it where it has scaled to zero."""
+
 FIELD_MANAGER: Final = "batchedllm"
 """Server-side apply field manager of the children."""
 

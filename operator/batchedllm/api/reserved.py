@@ -41,9 +41,6 @@ RESERVED: Final[Mapping[str, Reserved]] = MappingProxyType(
         "spec.admission.rateLimit": Reserved(
             "object", "requests and tokens per minute of one client", "limit them in a gateway"
         ),
-        "spec.scaling.schedules": Reserved(
-            "list", "replicas by the time of day", "use scaling.mode external with KEDA's cron"
-        ),
     }
 )
 """Reserved fields by their path; `[]` stands for every entry of a list."""

@@ -15,6 +15,7 @@ from pydantic_core import ErrorDetails
 
 from batchedllm.api.quantities import bytes_of
 from batchedllm.api.reserved import RESERVED, refusal
+from batchedllm.api.schedules import cron_fault, time_zone_fault
 from batchedllm.api.spec import BatchedLLMSpec
 
 MAX_VALUE_LENGTH: Final = 128
@@ -62,6 +63,18 @@ def _replicas_are_ordered(spec: BatchedLLMSpec) -> None:
         raise InvalidSpec("spec.scaling.minReplicas", low, f"must be at most maxReplicas ({high})")
 
 
+def _schedules_can_be_read(spec: BatchedLLMSpec) -> None:
+    for index, schedule in enumerate(spec.scaling.schedules):
+        faults = {
+            "timeZone": (schedule.time_zone, time_zone_fault(schedule.time_zone)),
+            "start": (schedule.start, cron_fault(schedule.start)),
+            "end": (schedule.end, cron_fault(schedule.end)),
+        }
+        for field, (value, fault) in faults.items():
+            if fault is not None:
+                raise InvalidSpec(f"spec.scaling.schedules[{index}].{field}", value, fault)
+
+
 def _environment_has_one_source(spec: BatchedLLMSpec) -> None:
     for index, variable in enumerate(spec.pod.env):
         if (variable.value is None) == (variable.value_from is None):
@@ -91,6 +104,7 @@ def _sizes_are_amounts_of_memory(spec: BatchedLLMSpec) -> None:
 
 RELIED_ON: Final[tuple[Callable[[BatchedLLMSpec], None], ...]] = (
     _replicas_are_ordered,
+    _schedules_can_be_read,
     _environment_has_one_source,
     _rollout_can_move,
     _sizes_are_amounts_of_memory,

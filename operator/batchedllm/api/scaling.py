@@ -5,6 +5,7 @@ from typing import Literal
 from pydantic import Field
 
 from batchedllm.api.base import ApiModel, Rule, number
+from batchedllm.api.schedules import WITHIN_THE_POLICY, Schedules
 
 
 class QueueDepthSignal(ApiModel):
@@ -88,6 +89,20 @@ class ScaleUp(ApiModel):
     stabilization_seconds: int = Field(
         default=0, ge=0, le=3600, description="Seconds a need must last before replicas are added."
     )
+    unschedulable_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=86400,
+        description="Seconds that replicas may wait for a node. Then they are given up, down to `minReplicas`, so "
+        "that they do not block. Longer than a cluster autoscaler needs to bring a node.",
+    )
+    unschedulable_pause_seconds: int = Field(
+        default=300,
+        ge=10,
+        le=3600,
+        description="Seconds after which replicas that were given up are tried again, if still needed; doubled each "
+        "time in a row, up to an hour.",
+    )
 
 
 class ScaleDown(ApiModel):
@@ -119,12 +134,36 @@ class Scaling(ApiModel):
         "subresource (or the Deployment itself, while `spec.replicas` is unset). `off`: `spec.replicas`, or "
         "`minReplicas` where it is unset.",
     )
-    min_replicas: int = Field(default=1, ge=1, le=1000, description="Fewest replicas.")
+    min_replicas: int = Field(
+        default=1,
+        ge=0,
+        le=1000,
+        description="Fewest replicas. 0: none after `idleSeconds` without a request. Requests do not wake the model, "
+        "nobody is there to take them. A new value of the annotation `batchedllm.dev/wake` does, for `idleSeconds`; "
+        "so does `kubectl scale --replicas=1`, until it is set to 0, and a schedule with a `minReplicas`.",
+    )
     max_replicas: int = Field(default=1, ge=1, le=1000, description="Most replicas.")
+    idle_seconds: int = Field(
+        default=600,
+        ge=10,
+        le=604800,
+        description="Seconds without a request after which no replica is left, where `minReplicas` is 0.",
+    )
     signals: Signals = Field(default_factory=Signals, description="What the number of replicas is decided from.")
     scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas are added.")
     scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas are removed.")
+    prediction: Literal["off", "seasonal"] = Field(
+        default="off",
+        description="`seasonal`: what was needed at this time a day and a week ago, less a fifth, is asked for, by "
+        "as long ahead as a replica takes to start. It never removes replicas.",
+    )
+    schedules: Schedules = Field(
+        default_factory=list,
+        description="Other bounds at some times, in the modes `auto` and `recommend` and for the number that is "
+        "recommended in mode `external`. Of several that hold, the first in the list that sets a bound decides it.",
+    )
     rules = (
+        *WITHIN_THE_POLICY,
         Rule(
             "self.minReplicas <= self.maxReplicas",
             "must be at most maxReplicas",

@@ -110,7 +110,8 @@ class Batching(ApiModel):
     max_model_len: TokensOrAuto | None = Field(
         default=None,
         description="Most tokens of one request, prompt and output together (`--max-model-len`). `auto`: the longest "
-        "that fits, found by the engine. Unset: what the model's configuration says.",
+        "that fits, found by the engine. Unset: what the model's configuration says, or `auto` where the memory plan "
+        "is Unknown.",
     )
     max_num_seqs: int | None = Field(
         default=None,
@@ -262,15 +263,18 @@ class BatchedLLMSpec(ApiModel):
         ge=0,
         le=10000,
         description="Replicas wanted by the `scale` subresource (kubectl scale, HPA, KEDA). Read in the scaling modes "
-        "`external` and `off`; the operator never writes it.",
+        "`external` and `off`, and in mode `auto` where `scaling.minReplicas` is 0: then as the fewest replicas. The "
+        "operator never writes it.",
     )
     rules = (
         Rule(
             "!has(self.replicas) || self.scaling.mode in ['external', 'off'] || "
+            "self.scaling.mode == 'auto' && self.scaling.minReplicas == 0 || "
             "oldSelf.hasValue() && has(oldSelf.value().replicas) && oldSelf.value().replicas == self.replicas",
-            "is only read in the scaling modes external and off",
-            f"'is ' + {number('self.replicas')} + ', but is only read in the scaling modes external and off; in "
-            "mode ' + self.scaling.mode + ' set scaling.minReplicas and scaling.maxReplicas'",
+            "is only read in the scaling modes external and off, and in auto where minReplicas is 0",
+            f"'is ' + {number('self.replicas')} + ', but is only read in the scaling modes external and off, and in "
+            "auto where minReplicas is 0; in mode ' + self.scaling.mode + ' set scaling.minReplicas and "
+            "scaling.maxReplicas'",
             ".replicas",
             also_on_create=True,
         ),

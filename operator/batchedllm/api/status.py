@@ -64,6 +64,16 @@ class DecisionRecord(ApiModel):
     )
 
 
+class Recommendation(ApiModel):
+    """Something that was seen for ten minutes and that a change of the spec, or of the cluster, would better."""
+
+    kind: str = Field(
+        description="`GpuUnderused`, `LateWithoutQueue`, `MaxReplicasReached` or `NoNodeForReplicas`: for programs."
+    )
+    message: str = Field(max_length=2048, description="What was seen when it began, and what to change.")
+    since: str = Field(json_schema_extra=TIME, description="Since when it is recommended.")
+
+
 class Failure(ApiModel):
     """A pod, or the making of one, that does not work."""
 
@@ -89,6 +99,9 @@ class BatchedLLMStatus(ApiModel):
         default=None,
         description="Replicas that the operator would choose; only in the modes `recommend` and `external`.",
     )
+    woken_by: str | None = Field(
+        default=None, description="Value of the annotation `batchedllm.dev/wake` that was acted upon last."
+    )
     selector: str | None = Field(default=None, description="Label selector of the pods, for the scale subresource.")
     image: str | None = Field(default=None, description="Engine image in use.")
     endpoint: str | None = Field(default=None, description="Address of the model within the cluster.")
@@ -96,8 +109,12 @@ class BatchedLLMStatus(ApiModel):
     actual: Actual | None = Field(default=None, description="What the engines report of their memory.")
     load: Load | None = Field(default=None, description="What the replicas report together.")
     decisions: Annotated[list[DecisionRecord], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
-        default_factory=list, description="The last scaling decisions, newest first, at most 10."
+        default_factory=list, description="The last scaling decisions, newest first, at most 20."
     )
+    recommendations: Annotated[
+        list[Recommendation],
+        Field(json_schema_extra={"x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["kind"]}),
+    ] = Field(default_factory=list, description="What to change, from what was seen for long.")
     failures: Annotated[list[Failure], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
         default_factory=list, description="Pods that do not work, at most 10."
     )

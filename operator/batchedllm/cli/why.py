@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from batchedllm.cli.selection import add_selection, selected
+from batchedllm.cli.why_expected import what_would_change
 
 Json = dict[str, Any]
 
@@ -18,14 +19,21 @@ def register(commands: "argparse._SubParsersAction[argparse.ArgumentParser]") ->
         "each with what every signal asked for and the limits that changed the outcome.",
     )
     parser.add_argument("name", nargs="?", help="name of the BatchedLLM (may be left out with -f)")
+    parser.add_argument("--expected", type=int, metavar="N", help="say what would have to change for N replicas")
     add_selection(parser)
     parser.set_defaults(run=run)
 
 
 def run(options: argparse.Namespace) -> int:
     """Print the explanation of each resource that is meant."""
-    print("\n\n".join("\n".join(explanation(one)) for one in selected(options, options.name)))
+    print("\n\n".join("\n".join(_answer(one, options.expected)) for one in selected(options, options.name)))
     return 0
+
+
+def _answer(resource: Json, expected: int | None) -> Iterator[str]:
+    yield from explanation(resource)
+    if expected is not None:
+        yield from what_would_change(resource, expected)
 
 
 def explanation(resource: Json) -> Iterator[str]:
@@ -36,6 +44,8 @@ def explanation(resource: Json) -> Iterator[str]:
         yield f"  {condition['type']}={condition['status']} ({condition['reason']}): {condition['message']}"
     for failure in status.get("failures", ()):
         yield f"  failing: {failure['pod']} ({failure['reason']}): {failure['message']}"
+    for one in status.get("recommendations", ()):
+        yield f"  recommended since {one['since']} ({one['kind']}): {one['message']}"
     decisions = status.get("decisions", ())
     yield "decisions, newest first:" if decisions else "no scaling decision has been recorded yet"
     for decision in decisions:
@@ -53,9 +63,7 @@ def _headline(resource: Json, status: Json) -> str:
 
 def _decision(decision: Json) -> Iterator[str]:
     """Yield one decision: the outcome, what each signal asked for, and what held it."""
-    before, after = decision["from"], decision["to"]
-    change = f"{before} -> {after}" if before != after else f"stays at {after}"
-    yield f"  {decision['at']}  {change}  by {decision['winner']}: {decision['reason']}"
+    yield f"  {decision['at']}  by {decision['winner']}: {decision['reason']}"
     for candidate in decision.get("candidates", ()):
         asked = candidate.get("replicas", "no opinion")
         yield f"      {candidate['signal']}: {asked} ({candidate['reason']})"

@@ -7,13 +7,17 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final, Literal
 
+from batchedllm.api import names
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.advice import NO_ADVICE, Advice
 from batchedllm.core.failure import Failure
 from batchedllm.core.observed import Observed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
+from batchedllm.core.scaling.schedule import PREFIX, Bounds, policy_bounds
 from batchedllm.core.scaling.types import Decision
+from batchedllm.core.scaling.zero import WAKE
 
 MAX_MESSAGE_LENGTH: Final = 1000
 
@@ -50,6 +54,7 @@ class Situation:
     stalled: tuple[Reason, str] | None
     planned: Verdict
     """What the memory plan says."""
+    advice: Advice = NO_ADVICE
 
     @property
     def serves(self) -> bool:
@@ -129,7 +134,9 @@ def timestamp(now: datetime) -> str:
 
 def _ready(situation: Situation) -> Verdict:
     if situation.wanted == 0:
-        return Verdict(ConditionType.READY, "True", Reason.SCALED_TO_ZERO, "0 replicas are wanted, nothing is served")
+        return Verdict(
+            ConditionType.READY, "True", Reason.SCALED_TO_ZERO, f"0 replicas are wanted{_how_to_wake(situation)}"
+        )
     if situation.serves:
         return Verdict(ConditionType.READY, "True", Reason.SERVING, "the model answers requests")
     if situation.stalled is not None:
@@ -137,6 +144,15 @@ def _ready(situation: Situation) -> Verdict:
     failure = situation.first_failure
     why = f". {failure.pod}: {failure.message}" if failure else "; the first one is starting"
     return Verdict(ConditionType.READY, "False", Reason.NO_READY_REPLICAS, f"no replica answers requests{why}")
+
+
+def _how_to_wake(situation: Situation) -> str:
+    if situation.spec.scaling.mode != "auto":
+        return ", nothing is served"
+    return (
+        f" after {situation.spec.scaling.idle_seconds} s without a request; to wake it: kubectl annotate --overwrite "
+        f'batchedllm NAME {names.ANNOTATION_WAKE}="$(date)", or kubectl scale batchedllm NAME --replicas=1'
+    )
 
 
 def _reconciling(situation: Situation) -> Verdict | None:
@@ -166,6 +182,9 @@ def _engine_healthy(situation: Situation) -> Verdict:
         more = f" ({others} more)" if others > 0 else ""
         message = f"{failure.pod}: {failure.message}{more}"
         return Verdict(ConditionType.ENGINE_HEALTHY, "False", failure.reason, message)
+    if situation.advice.engine_stalled:
+        stalled = situation.advice.engine_stalled
+        return Verdict(ConditionType.ENGINE_HEALTHY, "False", Reason.ENGINE_STALLED, stalled)
     if situation.wanted == 0:
         return Verdict(ConditionType.ENGINE_HEALTHY, "Unknown", Reason.SCALED_TO_ZERO, "there are no replicas")
     if not situation.serves:
@@ -187,7 +206,10 @@ def _metrics_contract(situation: Situation) -> Verdict:
 
 _WHO_SCALES: Final = {
     "recommend": (Reason.RECOMMENDING, "mode recommend: decisions are in the status and are not applied"),
-    "external": (Reason.EXTERNAL, "mode external: the scale subresource, or the Deployment's, sets the replicas"),
+    "external": (
+        Reason.EXTERNAL,
+        "mode external: the scale subresource, or the Deployment's, sets the replicas; see status.recommendedReplicas",
+    ),
     "off": (Reason.SWITCHED_OFF, "mode off: spec.replicas, or minReplicas, is kept"),
 }
 
@@ -196,25 +218,37 @@ def _scaling_active(situation: Situation) -> Verdict:
     scaling, load = situation.spec.scaling, situation.load
     if scaling.mode in _WHO_SCALES:
         return Verdict(ConditionType.SCALING_ACTIVE, "False", *_WHO_SCALES[scaling.mode])
-    unread = situation.spec.replicas
-    note = "" if unread is None else f"; spec.replicas={unread} is not read in mode auto"
+    if situation.wanted == 0:
+        words = f"0 replicas are wanted{_how_to_wake(situation)}"
+        return Verdict(ConditionType.SCALING_ACTIVE, "True", Reason.SCALED_TO_ZERO, words)
+    unread = situation.spec.replicas if scaling.min_replicas > 0 else None
+    note = "" if unread is None else f"; spec.replicas={unread} is not read in mode auto with minReplicas over 0"
     if load is None or load.reporting_replicas == 0:
         message = f"no replica reports fresh metrics: nothing is removed, and added only up to minReplicas{note}"
         return Verdict(ConditionType.SCALING_ACTIVE, "False", Reason.NO_FRESH_METRICS, message)
     target = scaling.signals.gpu_utilization.role == "target"
     warning = "; GPU utilization as a target reads 100 % from a batch of 2 on" if target else ""
-    message = f"between {scaling.min_replicas} and {scaling.max_replicas} replicas{warning}{note}"
+    bounds = situation.decision.bounds or policy_bounds(scaling)
+    low = 0 if bounds.low_by == WAKE else bounds.low
+    message = f"between {low} and {bounds.high} replicas{_scheduled(bounds)}{warning}{note}"
     return Verdict(ConditionType.SCALING_ACTIVE, "True", Reason.SCALING, message)
 
 
+def _scheduled(bounds: Bounds) -> str:
+    schedules = dict.fromkeys(by for by, _ in bounds.named if by.startswith(PREFIX))
+    return f" ({', '.join(schedules)})" if schedules else ""
+
+
 def _scaling_limited(situation: Situation) -> Verdict:
-    scaling, limits = situation.spec.scaling, situation.decision.limited_by
+    bounds = situation.decision.bounds
+    if situation.decision.given_up:
+        return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.UNSCHEDULABLE, situation.decision.given_up)
     if situation.observed.fleet.unschedulable:
         failures = situation.observed.failures
         first = next((one for one in failures if one.reason is Reason.UNSCHEDULABLE), situation.first_failure)
         words = first.message if first is not None else "the scheduler finds no node"
         return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.UNSCHEDULABLE, words)
-    if "maxReplicas" in limits:
-        words = f"more than maxReplicas ({scaling.max_replicas}) would be needed"
+    if bounds is not None and situation.decision.is_capped:
+        words = f"more than {bounds.high_by} ({bounds.high}) would be needed"
         return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.AT_MAX_REPLICAS, words)
     return Verdict(ConditionType.SCALING_LIMITED, "False", Reason.WITHIN_LIMITS, "no limit holds the replicas")

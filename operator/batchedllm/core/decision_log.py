@@ -5,15 +5,19 @@ from datetime import datetime
 from typing import Any, Final
 
 from batchedllm.core.conditions import timestamp
+from batchedllm.core.scaling.schedule import PREFIX
 from batchedllm.core.scaling.types import Decision
 
-MAX_DECISIONS: Final = 10
+MAX_DECISIONS: Final = 20
 
-RECOMMENDING: Final = frozenset({"recommend", "external"})
-"""Modes in which the decision is told and somebody else scales."""
+HARD_LIMITS: Final = frozenset(
+    {"maxReplicas", "unschedulableReplicas", "capacityGivenUp", "failingReplicas", "unknownMetrics"}
+)
+"""Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass.
+A schedule's upper bound is one too."""
 
-HARD_LIMITS: Final = frozenset({"maxReplicas", "unschedulableReplicas", "failingReplicas", "unknownMetrics"})
-"""Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass."""
+ADVISED_MODES: Final = frozenset({"recommend", "external"})
+"""Modes in which a decision is taken for whoever scales instead of us."""
 
 Record = Mapping[str, Any]
 
@@ -25,11 +29,11 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
     again.
     """
     newest: Record = next(iter(status.get("decisions") or ()), {})
-    if mode in RECOMMENDING:
+    if mode in ADVISED_MODES:
         return bool(decision.to_replicas != status.get("recommendedReplicas", decision.from_replicas))
     if decision.changes:
         return (newest.get("from"), newest.get("to")) != (decision.from_replicas, decision.to_replicas)
-    held = _held(decision.limited_by)
+    held = _held(decision.limited_by if decision.is_capped else _but_schedules(decision.limited_by))
     return bool(held) and (newest.get("to") != decision.to_replicas or _held(newest.get("limitedBy") or ()) != held)
 
 
@@ -42,7 +46,12 @@ def with_news(decision: Decision, mode: str, status: Mapping[str, Any], now: dat
 
 
 def _held(limited_by: Sequence[str]) -> frozenset[str]:
-    return frozenset(limited_by) & HARD_LIMITS
+    return frozenset(name for name in limited_by if name in HARD_LIMITS or name.startswith(PREFIX))
+
+
+def _but_schedules(limited_by: Sequence[str]) -> tuple[str, ...]:
+    """Leave out schedules that only keep the number up."""
+    return tuple(name for name in limited_by if not name.startswith(PREFIX))
 
 
 def _record(decision: Decision, now: datetime) -> dict[str, Any]:

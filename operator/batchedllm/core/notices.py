@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from batchedllm.api.conditions import Reason
 from batchedllm.core.conditions import Situation
-from batchedllm.core.decision_log import RECOMMENDING, is_news
+from batchedllm.core.decision_log import ADVISED_MODES, is_news
 from batchedllm.core.drift import Cause, Drift
 from batchedllm.core.reconcile_types import Notice
 
@@ -57,8 +57,20 @@ def _scaling(change: Change) -> Iterator[Notice]:
     if change.situation.observed.deployment is None or not decision.changes:
         return
     if is_news(decision, mode, change.status):
-        reason = "Recommended" if mode in RECOMMENDING else "Scaled"
-        yield Notice("Normal", reason, f"{decision.from_replicas} -> {decision.to_replicas}: {decision.reason}")
+        yield Notice("Normal", "Recommended" if mode in ADVISED_MODES else "Scaled", decision.reason)
+
+
+def _recommendations(change: Change) -> Iterator[Notice]:
+    told = {one["kind"] for one in change.status.get("recommendations") or ()}
+    for kind, message in change.situation.advice.recommendations.items():
+        if kind not in told:
+            yield Notice("Normal", kind, message)
+
+
+def _stalled_engines(change: Change) -> Iterator[Notice]:
+    stalled, before = change.situation.advice.engine_stalled, _conditions(change)
+    if stalled and before.get("EngineHealthy", {}).get("reason") != str(Reason.ENGINE_STALLED):
+        yield Notice("Warning", str(Reason.ENGINE_STALLED), stalled)
 
 
 def _failures(change: Change) -> Iterator[Notice]:
@@ -72,17 +84,28 @@ def _failures(change: Change) -> Iterator[Notice]:
 
 
 def _stall(change: Change) -> Iterator[Notice]:
-    before = {one["type"]: one for one in change.status.get("conditions") or ()}
     stalled = change.situation.stalled
-    if stalled is not None and before.get("Stalled", {}).get("reason") != str(stalled[0]):
+    if stalled is not None and _conditions(change).get("Stalled", {}).get("reason") != str(stalled[0]):
         yield Notice("Warning", "Stalled", f"{stalled[0]}: {stalled[1]}")
 
 
 def _serving(change: Change) -> Iterator[Notice]:
-    before = {one["type"]: one for one in change.status.get("conditions") or ()}
-    if change.situation.serves and before.get("Ready", {}).get("status", "True") != "True":
+    if change.situation.serves and _conditions(change).get("Ready", {}).get("status", "True") != "True":
         yield Notice("Normal", "Serving", "the model answers requests")
 
 
-SOURCES: Final[tuple[Callable[[Change], Iterator[Notice]], ...]] = (_writes, _scaling, _failures, _stall, _serving)
+def _conditions(change: Change) -> dict[str, Mapping[str, Any]]:
+    """Return the conditions as they were, by type."""
+    return {one["type"]: one for one in change.status.get("conditions") or ()}
+
+
+SOURCES: Final[tuple[Callable[[Change], Iterator[Notice]], ...]] = (
+    _writes,
+    _scaling,
+    _failures,
+    _stalled_engines,
+    _recommendations,
+    _stall,
+    _serving,
+)
 """In the order in which the Events are posted."""

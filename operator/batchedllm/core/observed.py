@@ -102,9 +102,19 @@ def _fleet(wanted: int, replicas: tuple[Replica, ...], failures: tuple[Failure, 
     """Put the replicas into the numbers that scaling goes by. Surplus replicas of a rollout do not count."""
     ready = min(wanted, sum(one.is_ready for one in replicas))
     pending = wanted - ready
-    unschedulable = sum(one.reason is Reason.UNSCHEDULABLE for one in failures) + (refused is not None)
+    unschedulable = sum(one.reason is Reason.UNSCHEDULABLE for one in failures)
+    unschedulable += max(1, wanted - len(replicas)) if refused else 0
     failing = sum(one.reason not in _MAY_YET_SERVE for one in failures)
-    return Fleet(wanted, ready, pending, min(pending, unschedulable), min(pending, failing))
+    without_node = (one for one in failures if one.reason is Reason.UNSCHEDULABLE)
+    reason = refused.message if refused else next((one.message for one in without_node), "")
+    return Fleet(
+        wanted=wanted,
+        ready=ready,
+        pending=pending,
+        unschedulable=min(pending, unschedulable),
+        failing=min(pending, failing),
+        unschedulable_reason=reason,
+    )
 
 
 def startup_seconds(pods: Sequence[Manifest]) -> float | None:

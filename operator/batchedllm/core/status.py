@@ -8,13 +8,15 @@ from datetime import datetime
 from typing import Any, Final
 
 from batchedllm.api import names
-from batchedllm.core.conditions import Situation, dated, verdicts
+from batchedllm.core.advice import Advice
+from batchedllm.core.conditions import Situation, dated, timestamp, verdicts
 from batchedllm.core.container_state import time_of
-from batchedllm.core.decision_log import RECOMMENDING, with_news
+from batchedllm.core.decision_log import ADVISED_MODES, with_news
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.service import endpoint
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
+from batchedllm.core.wake import woken_by
 
 LOAD_WRITE_SECONDS: Final = 5
 """Shortest time between two writes of a status in which only the load differs."""
@@ -33,20 +35,31 @@ def build_status(situation: Situation, resource: Manifest, image: str, now: date
         "replicas": len(observed.replicas),
         "readyReplicas": sum(one.is_ready for one in observed.replicas),
         "wantedReplicas": situation.wanted,
+        "wokenBy": woken_by(resource),
         "selector": ",".join(f"{label}={value}" for label, value in names.selector(owner.name).items()),
         "image": image,
         "endpoint": endpoint(owner),
+        "recommendations": recommended(situation.advice, previous, now),
         "decisions": with_news(situation.decision, mode, previous, now),
         "failures": [
             {"pod": one.pod, "reason": str(one.reason), "message": one.message}
             for one in observed.failures[:MAX_FAILURES]
         ],
     }
-    if mode in RECOMMENDING:
+    if mode in ADVISED_MODES:
         found["recommendedReplicas"] = situation.decision.to_replicas
     if situation.load is not None and situation.load.reporting_replicas > 0:
         found["load"] = rounded(situation.load)
-    return {field: value for field, value in found.items() if value != []}
+    return {field: value for field, value in found.items() if value not in ([], "")}
+
+
+def recommended(advice: Advice, previous: Mapping[str, Any], now: datetime) -> list[dict[str, str]]:
+    """Return the recommendations; one that was there before keeps the time since when it is."""
+    since = {one["kind"]: one["since"] for one in previous.get("recommendations") or ()}
+    return [
+        {"kind": kind, "message": message, "since": since.get(kind, timestamp(now))}
+        for kind, message in advice.recommendations.items()
+    ]
 
 
 def rounded(load: FleetLoad) -> dict[str, int]:

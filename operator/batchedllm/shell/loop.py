@@ -151,7 +151,7 @@ class Loop:
 
     def _observe(self, key: Key, outcome: Outcome) -> None:
         if outcome.decision is not None:
-            self.telemetry.decided(outcome.decision)
+            self.telemetry.decided(key, outcome.decision)
         for deployment in self.store.of(key, kinds.DEPLOYMENT):
             self.telemetry.sized(key, deployment)
 

@@ -50,6 +50,11 @@ class Telemetry:
         self._scrape_age = self._gauge("scrape_age_seconds", "Age of the oldest pod's last good scrape.", *_MODEL)
         self._decisions = self._counter("scaling_decisions", "Scaling decisions by winner.", "winner")
         self._limits = self._counter("scaling_limits", "Limits that changed a scaling decision.", "limit")
+        self._recommended = self._gauge(
+            "recommended_replicas", "Replicas that the operator decided on, whether it applies that or not.", *_MODEL
+        )
+        self._candidates = self._gauge("candidate_replicas", "Replicas that a signal asks for.", *_MODEL, "signal")
+        self._asking: dict[Key, frozenset[str]] = {}
         self._wanted = self._gauge("wanted_replicas", "Replicas that the Deployment asks for.", *_MODEL)
         self._ready = self._gauge("ready_replicas", "Replicas that answer.", *_MODEL)
         self._leader = self._gauge("is_leader", "1 while this process holds the lease.")
@@ -99,8 +104,15 @@ class Telemetry:
         """Return the time since the last watch event of any kind."""
         return self._clock() - self._watched_at
 
-    def decided(self, decision: Decision) -> None:
-        """Take note of a scaling decision."""
+    def decided(self, key: Key, decision: Decision) -> None:
+        """Take note of a scaling decision. A signal that has no say has no series: 0 would be a say."""
+        asking = {one.signal: one.replicas for one in decision.candidates if one.replicas is not None}
+        for signal in self._asking.get(key, frozenset()) - asking.keys():
+            self._candidates.remove(key.namespace, key.name, signal)
+        for signal, replicas in asking.items():
+            self._candidates.labels(key.namespace, key.name, signal).set(replicas)
+        self._asking[key] = frozenset(asking)
+        self._recommended.labels(key.namespace, key.name).set(decision.to_replicas)
         self._decisions.labels(decision.winner).inc()
         for limit in decision.limited_by:
             self._limits.labels(limit).inc()
@@ -121,7 +133,9 @@ class Telemetry:
 
     def forget(self, key: Key) -> None:
         """Remove the series of a BatchedLLM that is gone."""
-        for gauge in (self._wanted, self._ready):
+        for signal in self._asking.pop(key, frozenset()):
+            self._candidates.remove(key.namespace, key.name, signal)
+        for gauge in (self._wanted, self._ready, self._recommended):
             if (key.namespace, key.name) in gauge._metrics:  # noqa: SLF001 - `remove` of an unknown series warns
                 gauge.remove(key.namespace, key.name)
 

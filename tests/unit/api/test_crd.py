@@ -66,7 +66,7 @@ def test_defaults_of_the_schema_are_those_of_the_types():
     assert BatchedLLMSpec.model_validate({"model": {"id": "m"}, **filled}) == BatchedLLMSpec.model_validate(
         {"model": {"id": "m"}}
     )
-    assert filled["scaling"]["scaleDown"]["stabilizationSeconds"] == 300
+    assert filled["scaling"]["scaleDown"]["periodSeconds"] == 30
 
 
 def test_optional_objects_are_not_filled_in():

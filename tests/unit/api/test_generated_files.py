@@ -48,7 +48,7 @@ def test_generate_writes_what_check_accepts(tmp_path: Path):
 def test_the_reference_lists_every_field_reserved_name_and_reason():
     text = (CRDS / "REFERENCE.md").read_text()
 
-    assert "| `stabilizationSeconds` | integer | `300` |" in text
+    assert "| `periodSeconds` | integer | `30` |" in text
     assert "## spec.priority.classes[]" in text
     assert all(f"`{path}`" in text for path in RESERVED)
     assert all(f"`{reason}`" in text for reason in Reason)

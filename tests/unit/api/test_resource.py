@@ -14,6 +14,11 @@ def with_model(**spec: Any) -> dict[str, Any]:
     return {"spec": {"model": {"id": "org/model"}, **spec}}
 
 
+def with_schedule(**fields: str) -> dict[str, Any]:
+    office = {"name": "office", "timeZone": "Europe/Berlin", "start": "0 8 * * 1-5", "end": "0 18 * * *"}
+    return with_model(scaling={"schedules": [{**office, "minReplicas": 1, **fields}]})
+
+
 def test_four_words_are_a_whole_resource():
     spec = parse(with_model())
 
@@ -47,6 +52,22 @@ REFUSED = [
         "spec.engine.resources.requests.nvidia.com/gpu",
         "'cpu', 'memory'",
         id="unknown resource",
+    ),
+    pytest.param(
+        with_schedule(timeZone="Mars/Phobos"), "spec.scaling.schedules[0].timeZone", "Europe/Berlin", id="time zone"
+    ),
+    pytest.param(with_schedule(timeZone="Europe"), "spec.scaling.schedules[0].timeZone", "IANA", id="half a zone"),
+    pytest.param(
+        with_schedule(start="0 25 * * *"), "spec.scaling.schedules[0].start", "bad hour", id="hour 25 of a cron"
+    ),
+    pytest.param(
+        with_schedule(end="0 8 30 2 *"), "spec.scaling.schedules[0].end", "bad day-of-month", id="30th of February"
+    ),
+    pytest.param(
+        with_schedule(end="0 8 31 2,4 *"), "spec.scaling.schedules[0].end", "bad day-of-month", id="31st of April"
+    ),
+    pytest.param(
+        with_schedule(end="0 0 */29 2 1#5"), "spec.scaling.schedules[0].end", "never comes", id="fifth Monday, the 1st"
     ),
     pytest.param(
         with_model(priority={"classes": [{"name": "a", "rank": 0, "maxQueueSeconds": 3}]}),

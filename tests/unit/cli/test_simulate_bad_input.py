@@ -108,7 +108,7 @@ def _written(tmp_path, *specs):
         (({}, {}), (), "holds several BatchedLLMs (m0, m1), expected one: give --name"),
         (({},), ("--name", "x"), "holds no BatchedLLM x"),
         (({"scaling": {"mode": "off"}},), (), "m0: spec.scaling.mode is off, in which nothing is decided"),
-        (({"scaling": {"minReplicas": 0}},), (), "spec.scaling.minReplicas"),
+        (({"scaling": {"minReplicas": -1}},), (), "spec.scaling.minReplicas"),
         (({"batching": {"maxModelLen": 5_000_000}},), (), "the engine would not start"),
         (({},), ("--max-replicas", "3"), "--max-replicas is given"),
     ],

@@ -37,11 +37,11 @@ def test_a_change_is_recorded_with_all_that_led_to_it():
 
 def test_the_newest_stands_first_and_the_oldest_is_dropped():
     status = {}
-    for number in range(15):
+    for number in range(25):
         status = status_with(*with_news(decision(number, number + 1), "auto", status, NOW.wall))
 
-    assert [one["to"] for one in status["decisions"]] == list(range(15, 5, -1))
-    assert len(status["decisions"]) == MAX_DECISIONS
+    assert [one["to"] for one in status["decisions"]] == list(range(25, 5, -1))
+    assert len(status["decisions"]) == MAX_DECISIONS == 20
 
 
 def test_rest_is_no_news():

@@ -8,7 +8,7 @@ import pytest
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now, Refusal
-from batchedllm.core.scaling.types import Decision, Memory
+from batchedllm.core.scaling.types import Decision, Memory, Supply
 from samples import DEFAULTS, NOW, gathered, load, pod, resource, stored
 from server_side_apply import edit
 
@@ -90,6 +90,21 @@ def test_news_is_told_at_once_though_the_pods_were_not_asked_yet(news):
     outcome = reconcile(replace(look, resource=cr, load=None, load_is_new=True), DEFAULTS, NOW)
 
     assert outcome.status["readyReplicas"] == 1
+
+
+def test_replicas_given_up_for_want_of_a_node_are_told_with_the_schedulers_words():
+    look = settled(resource({"scaling": {"maxReplicas": 5}}), pods=(pod("llama-1"),), fleet=load())
+    nodes = Supply(
+        ceiling=1, retry_at_seconds=1300.0, pause_seconds=300.0, failures=1, given_up=2, reason="no node: 0/3 nodes"
+    )
+
+    outcome = reconcile(replace(look, memory=Memory(supply=nodes)), DEFAULTS, NOW)
+
+    limited = conditions(outcome.status)["ScalingLimited"]
+    assert (limited["status"], limited["reason"]) == ("True", "Unschedulable")
+    assert limited["message"].endswith(
+        "2 replicas found no node within 600 s and are given up for 300 s: no node: 0/3 nodes"
+    )
 
 
 def test_a_deleted_child_is_made_again():

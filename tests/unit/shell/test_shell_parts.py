@@ -8,7 +8,7 @@ import pytest
 
 from batchedllm import handlers
 from batchedllm.core.reconcile_types import Notice
-from batchedllm.core.scaling.types import Decision
+from batchedllm.core.scaling.types import Decision, SignalCandidate
 from batchedllm.shell import health, kinds
 from batchedllm.shell.api_errors import ConflictError, NotFoundError, RefusedError, UnavailableError, error_of
 from batchedllm.shell.gather import needs_warnings
@@ -203,7 +203,8 @@ def test_refusals_of_an_older_spec_say_nothing():
 def test_metrics_tell_decisions_calls_and_leave_with_their_model():
     telemetry = Telemetry()
     key = Key("ns", "opt")
-    telemetry.decided(Decision(1, 2, "queueDepth", "more", (), ("scaleUp.maxStep",)))
+    asked = (SignalCandidate("queueDepth", 5, "long"), SignalCandidate("gpuUtilization", None, "off"))
+    telemetry.decided(key, Decision(1, 2, "queueDepth", "more", asked, ("scaleUp.maxStep",)))
     telemetry.called("apply", "Deployment", 200)
     telemetry.called("apply", "Deployment", 503)
     telemetry.sized(key, {"spec": {"replicas": 3}, "status": {"readyReplicas": 1}})
@@ -212,12 +213,24 @@ def test_metrics_tell_decisions_calls_and_leave_with_their_model():
 
     assert 'batchedllm_operator_scaling_decisions_total{winner="queueDepth"} 1.0' in text
     assert 'batchedllm_operator_scaling_limits_total{limit="scaleUp.maxStep"} 1.0' in text
+    assert 'batchedllm_operator_recommended_replicas{name="opt",namespace="ns"} 2.0' in text
+    assert 'batchedllm_operator_candidate_replicas{name="opt",namespace="ns",signal="queueDepth"} 5.0' in text
+    assert 'signal="gpuUtilization"' not in text, "a signal without a say has no series"
     assert 'batchedllm_operator_writes_total{kind="Deployment",verb="apply"} 1.0' in text
     assert 'batchedllm_operator_wanted_replicas{name="opt",namespace="ns"} 3.0' in text
     assert 'batchedllm_operator_scrape_age_seconds{name="opt",namespace="ns"} 1.5' in text
     telemetry.forget(key)
     telemetry.observe_scrapes(dict)
     assert 'name="opt"' not in telemetry.exposition().decode()
+
+
+def test_the_series_of_a_signal_goes_when_it_has_no_say_any_more():
+    telemetry, key = Telemetry(), Key("ns", "opt")
+    for replicas in (5, None):
+        asked = (SignalCandidate("queueDepth", replicas, "why"),)
+        telemetry.decided(key, Decision(2, 2, "hold", "why", asked, ()))
+
+    assert 'signal="queueDepth"' not in telemetry.exposition().decode()
 
 
 def test_kopf_is_told_to_watch_and_nothing_else():

@@ -116,15 +116,12 @@ class Capacity:
 
     def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
         """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""
-        speed = self.tokens_per_second
-        counts = [
-            (
-                late + PRIOR_REQUESTS * _assumed(level / speed, objective.late_share, allowed_seconds),
-                seen + PRIOR_REQUESTS,
-            )
+        speed, few = self.tokens_per_second, objective.late_share
+        shares = [
+            (late + PRIOR_REQUESTS * _assumed(level / speed, few, allowed_seconds)) / (seen + PRIOR_REQUESTS)
             for level, late, seen in zip(LEVELS, self.late, self.answered, strict=True)
         ]
-        return _never_falling(counts)
+        return _never_falling(shares, [seen + PRIOR_REQUESTS for seen in self.answered])
 
 
 def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
@@ -149,16 +146,21 @@ def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> f
     return min(1.0, max(few, 1 - allowed_seconds / excess_seconds))
 
 
-def _never_falling(counts: list[tuple[float, float]]) -> tuple[float, ...]:
-    """Return the shares of (late, seen) pairs such that none is below the one before, nearest in least squares.
+def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:
+    """Return the shares changed such that none is below the one before: the nearest such ones, in weighted squares.
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    pools: list[tuple[float, float, int]] = []
-    for late, seen in counts:
-        size = 1
-        while pools and pools[-1][0] * seen >= late * pools[-1][1]:
-            before, were, sizes = pools.pop()
-            late, seen, size = late + before, seen + were, size + sizes  # noqa: PLW2901
-        pools.append((late, seen, size))
-    return tuple([late / seen for late, seen, size in pools for _ in range(size)])
+    means: list[float] = []
+    pooled: list[float] = []
+    sizes: list[int] = []
+    for share, weight in zip(shares, weights, strict=True):
+        mean, together, size = share, weight, 1
+        while means and means[-1] > mean:
+            more = pooled.pop()
+            mean = (means.pop() * more + mean * together) / (more + together)
+            together, size = together + more, size + sizes.pop()
+        means.append(mean)
+        pooled.append(together)
+        sizes.append(size)
+    return tuple([mean for mean, size in zip(means, sizes, strict=True) for _ in range(size)])

@@ -10,10 +10,11 @@ import math
 from dataclasses import replace
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, wording
+from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.latency import is_not_a_matter_of_replicas
 from batchedllm.core.scaling.signals.opinion import Opinion
 from batchedllm.core.scaling.signals.queue_depth import NAME as QUEUE_DEPTH
 from batchedllm.core.scaling.signals.token_rate import NAME as TOKEN_RATE
@@ -32,19 +33,22 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     `off` nothing changes and nothing is remembered but what was learned.
     """
     if state.policy.mode == "off":
-        return _off(state), replace(state, memory=Memory(experience=state.memory.experience))
+        return _off(state), replace(state, memory=state.memory.timeless())
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
+    scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
     state, prospect = _informed(state, now_seconds)
-    opinion = opinions(state, prospect)
+    opinion = (*opinions(state, prospect), *seasonal.opinions(state))
     state = _with_asked(state, prospect, opinion, now_seconds)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
-    decision = _decision(situation, draft, opinion, strongest)
+    is_late = is_not_a_matter_of_replicas(state, prospect)
+    decision = replace(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    return decision, replace(state, memory=memory)
+    memory = replace(memory, seasons=seasonal.recorded(state, _asked(opinion)))
+    return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
 def _off(state: ScalingState) -> Decision:
@@ -68,9 +72,13 @@ def _with_asked(
     state: ScalingState, prospect: Outlook, opinion: tuple[Opinion, ...], now_seconds: float
 ) -> ScalingState:
     """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
-    asked = max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
-    watch = state.memory.watch.with_asked(now_seconds, asked * prospect.held)
+    watch = state.memory.watch.with_asked(now_seconds, _asked(opinion) * prospect.held)
     return replace(state, memory=replace(state.memory, watch=watch))
+
+
+def _asked(opinion: tuple[Opinion, ...]) -> int:
+    """Return what is asked for because of what comes now."""
+    return max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
 
 
 def _believable(load: FleetLoad | None) -> FleetLoad | None:
@@ -97,9 +105,13 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = Memory(full_batch=memory.full_batch, experience=memory.experience)
+        memory = replace(memory.timeless(), full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
+    if policy.mode == "auto":
+        nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
+        memory = replace(memory, supply=nodes)
+    memory = replace(memory, busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds))
     return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
 
 
@@ -134,7 +146,7 @@ def _situation(
     high = low if certain else max(low, state.fleet.wanted)
     horizon = max(policy.scale_up.stabilization_seconds, limits.hold_seconds(state))
     memory = stabilization.record(state.memory, now_seconds, low, high, horizon)
-    base = min(policy.max_replicas, max(policy.min_replicas, state.fleet.wanted))
+    base = state.bounds.bounded(state.fleet.wanted)
     return limits.Situation(state, memory, now_seconds, base, certain)
 
 
@@ -145,11 +157,11 @@ def _decision(
     wanted = state.fleet.wanted
     unknown = dict.fromkeys(opinion.reason for opinion in candidates if not opinion.known)
     why = strongest.reason if strongest is not None else "; ".join(unknown)
-    limited = tuple(wording.limit(name, situation) for name in draft.limited_by)
     winner, limited_by = _winner(situation, draft, strongest), draft.limited_by
-    if winner in ("minReplicas", "maxReplicas") and winner not in limited_by:
+    if winner in (state.bounds.low_by, state.bounds.high_by) and winner not in limited_by:
         limited_by = (*limited_by, winner)
-        limited = (*limited, wording.limit(winner, situation))
+    limited = tuple(wording.limit(name, situation, draft.replicas) for name in limited_by)
+    rests = state.memory.supply.rests(situation.now_seconds)
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,
@@ -157,14 +169,18 @@ def _decision(
         reason=wording.sentence(wanted, draft.replicas, why, limited),
         candidates=tuple(opinion.candidate for opinion in candidates),
         limited_by=limited_by,
-        retry_seconds=draft.retry_seconds,
+        retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
+        bounds=state.bounds,
+        given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
     )
 
 
 def _winner(situation: limits.Situation, draft: limits.Draft, strongest: Opinion | None) -> str:
     """Who decided: a bound that had to be restored, `hold` where nothing may or needs to move, else the signal."""
     if draft.replicas == situation.base != situation.state.fleet.wanted:
-        return "minReplicas" if situation.base > situation.state.fleet.wanted else "maxReplicas"
+        return situation.bound_at(situation.base, situation.state.fleet.wanted)
+    if limits.CAPACITY_GIVEN_UP in draft.limited_by and draft.replicas < situation.base:
+        return limits.CAPACITY_GIVEN_UP
     if strongest is None:
         return "hold"
     if draft.replicas == situation.base and strongest.replicas != situation.base:

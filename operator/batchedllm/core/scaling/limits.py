@@ -15,6 +15,9 @@ from batchedllm.core.scaling.types import Memory, ScalingState
 SHORTEST_RETRY_SECONDS = 0.1
 """A limit that runs out this very moment is looked at again a little later, not in a loop."""
 
+CAPACITY_GIVEN_UP = "capacityGivenUp"
+"""Name of the limit by replicas that found no node."""
+
 
 HOLD_STARTUPS = 2.5
 """Start-ups for which replicas are kept that are no longer needed: giving one up costs a start when it is missed."""
@@ -48,8 +51,12 @@ class Situation:
     """Whether every signal in use is known for every ready replica."""
 
     def bounded(self, replicas: int) -> int:
-        """Bring a number of replicas within the policy's bounds; the smaller bound yields if they contradict."""
-        return min(self.state.policy.max_replicas, max(self.state.policy.min_replicas, replicas))
+        """Bring a number of replicas within the bounds of the present time."""
+        return self.state.bounds.bounded(replicas)
+
+    def bound_at(self, bounded: int, replicas: int) -> str:
+        """Name the bound that brought `replicas` to `bounded`."""
+        return self.state.bounds.low_by if bounded > replicas else self.state.bounds.high_by
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,20 +69,25 @@ class Draft:
 
     def limited(self, replicas: int, by: str, retry_seconds: float | None = None) -> "Draft":
         """Return the draft with another number, the limit that brought it, and when that limit runs out."""
-        times = [time for time in (self.retry_seconds, retry_seconds) if time is not None]
-        retry = max(SHORTEST_RETRY_SECONDS, min(times)) if times else None
+        retry = soonest(self.retry_seconds, retry_seconds)
         return replace(self, replicas=replicas, limited_by=(*self.limited_by, by), retry_seconds=retry)
+
+
+def soonest(*seconds: float | None) -> float | None:
+    """Return the first of the times at which to look again, not at once; None if there is none."""
+    times = [time for time in seconds if time is not None]
+    return max(SHORTEST_RETRY_SECONDS, min(times)) if times else None
 
 
 Limit = Callable[[Draft, Situation], Draft]
 
 
 def within_bounds(draft: Draft, situation: Situation) -> Draft:
-    """Fewest and most replicas of the policy."""
+    """Fewest and most replicas, by the policy or a schedule."""
     bounded = situation.bounded(draft.replicas)
     if bounded == draft.replicas:
         return draft
-    return draft.limited(bounded, "minReplicas" if bounded > draft.replicas else "maxReplicas")
+    return draft.limited(bounded, situation.bound_at(bounded, draft.replicas))
 
 
 def not_down_on_unknown(draft: Draft, situation: Situation) -> Draft:
@@ -140,6 +152,19 @@ def _not_needed_for(window_seconds: float, draft: Draft, situation: Situation) -
     return min(situation.base, max(draft.replicas, needed))
 
 
+def within_supply(draft: Draft, situation: Situation) -> Draft:
+    """Replicas that found no node in time are given up, and not asked for again before the pause is over."""
+    supply, state = situation.memory.supply, situation.state
+    if supply.ceiling is None or not supply.rests(situation.now_seconds):
+        return draft
+    allowed = max(supply.ceiling, state.bounds.low)
+    if not situation.certain:
+        allowed = max(allowed, situation.base)
+    if draft.replicas <= allowed:
+        return draft
+    return draft.limited(allowed, CAPACITY_GIVEN_UP, supply.retry_at_seconds - situation.now_seconds)
+
+
 def within_step(draft: Draft, situation: Situation) -> Draft:
     """At most `maxStep` replicas added, and `maxStep` removed, within their `periodSeconds`."""
     memory, now, policy = situation.memory, situation.now_seconds, situation.state.policy
@@ -171,6 +196,7 @@ CHAIN: tuple[Limit, ...] = (
     not_up_when_stuck,
     stabilized_up,
     stabilized_down,
+    within_supply,
     within_step,
 )
 """All limits, in order."""
@@ -180,7 +206,7 @@ def apply(draft: Draft, situation: Situation) -> Draft:
     """Send the draft through the whole chain. A bound that a tighter limit made irrelevant is not named."""
     for limit in CHAIN:
         draft = limit(draft, situation)
-    policy = situation.state.policy
-    bounds = {"minReplicas": policy.min_replicas, "maxReplicas": policy.max_replicas}
-    named = tuple(name for name in draft.limited_by if bounds.get(name, draft.replicas) == draft.replicas)
+    bounds = situation.state.bounds
+    of_bound = {name: {value for by, value in bounds.named if by == name} for name, _ in bounds.named}
+    named = tuple(name for name in draft.limited_by if draft.replicas in of_bound.get(name, {draft.replicas}))
     return replace(draft, limited_by=named)

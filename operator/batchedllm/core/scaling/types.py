@@ -1,11 +1,14 @@
 """Inputs, memory and outcome of a scaling decision."""
 
+import math
 from dataclasses import dataclass, field
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.schedule import Bounds, policy_bounds
+from batchedllm.core.scaling.signs import Sign
 from batchedllm.core.scaling.watch import Watch
 
 
@@ -24,6 +27,8 @@ class Fleet:
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
     startup_seconds: float | None = None
     """From making a replica to its first answer, as seen; None: none was seen to start."""
+    unschedulable_reason: str = ""
+    """The scheduler's words about a replica without a node."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +46,30 @@ class Proposal:
 
     at_seconds: float
     replicas: int
+
+
+@dataclass(frozen=True, slots=True)
+class Supply:
+    """What is known of the nodes that replicas could run on (see supply.py)."""
+
+    short_since_seconds: float | None = None
+    """Since when replicas find no node. None: each has one, or they were given up."""
+    ceiling: int | None = None
+    """Replicas that were left when others were given up."""
+    retry_at_seconds: float = -math.inf
+    """Until when no more than `ceiling` are asked for."""
+    pause_seconds: float = 0.0
+    """How long that was to be from the beginning."""
+    failures: int = 0
+    """How often replicas were given up in a row."""
+    given_up: int = 0
+    """Replicas that were given up last."""
+    reason: str = ""
+    """The scheduler's words about them."""
+
+    def rests(self, now_seconds: float) -> bool:
+        """Whether replicas were given up and are not tried again yet."""
+        return self.ceiling is not None and now_seconds < self.retry_at_seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +97,40 @@ class Memory:
     """What is learned of replicas and traffic: the part that is kept over a restart."""
     watch: Watch = field(default_factory=Watch)
     """What has just been seen of pods and traffic."""
+    supply: Supply = field(default_factory=Supply)
+    """Replicas that found no node."""
+    busy_at_seconds: float | None = None
+    """When there was last a request, a replica that started, or someone who woke the model."""
+    seasons: tuple[tuple[int, int], ...] = ()
+    """(ten-minute slot since 1970, most replicas that the signals asked for in it), of the last week."""
+    learned_of: str = ""
+    """Fingerprint of what was learned from: model, engine, GPU and batching."""
+    is_kept: bool = False
+    """Whether what was learned is kept in a ConfigMap."""
+    is_used: bool = False
+    """Whether requests came since it was written there."""
+    signs: tuple[Sign, ...] = ()
+    """What is seen and may be told to people once it lasts."""
+
+    def timeless(self) -> "Memory":
+        """Return what was learned: it means something by another clock too, and while scaling is off."""
+        return Memory(
+            experience=self.experience,
+            seasons=self.seasons,
+            learned_of=self.learned_of,
+            is_kept=self.is_kept,
+            is_used=self.is_used,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """Who wants a model awake that may scale to zero."""
+
+    floor: int = 0
+    """Fewest replicas by the `scale` subresource."""
+    is_new: bool = False
+    """Whether it was woken since the last look."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +146,16 @@ class ScalingState:
     """Most requests that one replica may compute at a time (`maxNumSeqs`); None: left to the engine."""
     objective: Objective = field(default_factory=Objective)
     """What in time means."""
+    scheduled: Bounds | None = None
+    """The bounds at this time; None: those of the policy at all times."""
+    wake: Wake = field(default_factory=Wake)
+    wall_seconds: float | None = None
+    """Seconds since 1970, for what depends on the time of the day; None where that means nothing."""
+
+    @property
+    def bounds(self) -> Bounds:
+        """Fewest and most replicas now."""
+        return policy_bounds(self.policy) if self.scheduled is None else self.scheduled
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +175,7 @@ class Decision:
     from_replicas: int
     to_replicas: int
     winner: str
-    """Signal or rule that decided: a signal's name, hold, minReplicas, maxReplicas, off, external."""
+    """Who decided: a signal's name, hold, minReplicas, maxReplicas, schedule:NAME, capacityGivenUp, off."""
     reason: str
     """One line a person can read, with the numbers."""
     candidates: tuple[SignalCandidate, ...]
@@ -110,6 +183,18 @@ class Decision:
     """Limits that changed the outcome, in order: scaleUp.maxStep, maxReplicas, unknownMetrics, ..."""
     retry_seconds: float | None = None
     """When the outcome can change although no reading does: a window or a step limit runs out. None: it cannot."""
+    bounds: Bounds | None = None
+    """Those that the decision was held to; None where none was taken."""
+    late_without_queue: bool = False
+    """Whether more requests are late than may be, although few wait and the replicas have little to do."""
+    given_up: str = ""
+    """Which replicas are not asked for any more because they found no node, in words; empty if none."""
+
+    @property
+    def is_capped(self) -> bool:
+        """Whether more replicas were wanted than the upper bound allows."""
+        bounds = self.bounds
+        return bounds is not None and any(bounds.hold_up(name, self.to_replicas) for name in self.limited_by)
 
     @property
     def changes(self) -> bool:

@@ -111,6 +111,10 @@ def test_one_late_request_decides_nothing() -> None:
     assert held(seen(capacity, 15_000, 2, late=1)) == held(capacity)
 
 
+def test_where_no_load_makes_requests_late_all_of_the_scale_is_held() -> None:
+    assert held_within(NOTHING, 0.03) == LEVELS[-1]
+
+
 def test_a_replica_with_more_than_it_can_do_falls_behind() -> None:
     shares = full(30_000).late_shares(SLO, ALLOWED_SECONDS)
 

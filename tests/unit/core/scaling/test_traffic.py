@@ -68,4 +68,5 @@ def test_the_chance_of_rare_arrivals_is_no_burst() -> None:
 def test_a_short_watch_or_few_requests_tell_no_steadiness() -> None:
     assert not came(*[8.0] * 50).is_steady(100.0)
     assert not came(*[0.1] * 100).is_steady(200.0)
+    assert not Traffic(cells=((170.0, 29.0),), since_seconds=0.0).is_steady(180.0)
     assert not Traffic().is_steady(1000.0)
