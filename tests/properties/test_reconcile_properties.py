@@ -12,6 +12,7 @@ from batchedllm.core.manifests.children import children
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now
+from batchedllm.core.scaling.schedule import bounds_at
 from pod_states import pods
 from samples import DEFAULTS, NOW, gathered, load, resource
 from server_side_apply import apply, edit
@@ -80,12 +81,15 @@ def test_what_was_done_is_not_done_again(spec, there):
 def test_the_operator_never_asks_for_more_or_fewer_replicas_than_allowed(spec, there, fleet):
     limits = {"minReplicas": 1, "maxReplicas": 1, **spec.get("scaling", {})}
     spec = {**spec, "scaling": {**limits, "mode": "auto"}}
+    scaling = parse(resource(spec)).scaling
     look = settled(gathered(resource(spec), pods=there, load=fleet))
 
     for number in range(5):
-        look = done(look, reconcile(look, DEFAULTS, later(10 * number)))
+        now = later(10 * number)
+        look = done(look, reconcile(look, DEFAULTS, now))
 
-        assert limits["minReplicas"] <= replicas_of(look) <= limits["maxReplicas"]
+        allowed = bounds_at(scaling, now.wall)
+        assert allowed.low <= replicas_of(look) <= allowed.high
 
 
 @unhurried
