@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults cluster cluster-down cluster-clean demo demo-down bench judge images push
+.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -28,9 +28,11 @@ lock: venv ## pin the newest versions that requirements.in allows (hashes, no ad
 
 HELM = $$($(RUN) -c "from testbed import tools; print(tools.helm())")
 
-generate: venv ## write every generated file again: CRD, field reference, chart, plain manifest
+generate: venv ## write every generated file again: CRD, references, chart, plain manifest, engine metrics
 	@$(RUN) crds/generate.py
+	@$(RUN) -m batchedllm_engine.middleware --reference > docs/admission-reference.md
 	@$(RUN) helm/generate.py --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py
 
 lint: venv ## formatting, lint, types, import contracts, and that generated files are current
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -39,6 +41,7 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/lint-imports --no-logo | tail -n 20
 	@$(RUN) crds/generate.py --check
 	@$(RUN) helm/generate.py --check --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py --check
 
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q
@@ -48,17 +51,30 @@ unit: venv ## tests that need no cluster
 # itself, or works on the whole cluster, is marked `alone` and runs afterwards, by itself. The longest come first.
 # Images are loaded before, so that no test's time limit has to allow for a build.
 TEST_WORKERS ?= 3
+# `make coverage` has run them already, under coverage.
+SCALING_TESTS := tests/unit/core/scaling
 ALL_TESTS := tests/engine tests/cluster tests/chart tests/properties tests/unit
 
-test: lint ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
+coverage: venv ## that the unit tests of scaling take every branch of it
+	@$(VENV)/bin/coverage run -m pytest $(SCALING_TESTS) -q
+	@$(VENV)/bin/coverage report
+
+mutation: venv ## what these tests notice of changes to scaling: nightly, an hour and more; MODULES="capacity limits" for some
+	@nice -n 15 $(VENV)/bin/python tests/bench/mutation.py $(MODULES)
+
+test: lint coverage ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
 	@$(RUN) -m testbed up
 	@test -n "$${KUBECONFIG:-}" || $(RUN) -m testbed load-image operator engine-sim engine-cpu
-	@$(VENV)/bin/pytest $(ALL_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
+	@$(VENV)/bin/pytest $(ALL_TESTS) --ignore=$(SCALING_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
 	@$(VENV)/bin/pytest tests/chart tests/cluster -m alone -q --durations=5
 
 test-faults: venv ## of these only: the operator killed, doubled, cut off and misled
 	@$(RUN) -m testbed up
 	@$(VENV)/bin/pytest tests/cluster/test_operator_faults.py -q --durations=10
+
+test-restarts: venv ## 50 rolling restarts under load that lose no accepted request; RESTARTS=5 for fewer, ENGINE=cpu for a real vLLM
+	@$(RUN) -m testbed up
+	@RESTARTS=$(or $(RESTARTS),50) $(VENV)/bin/pytest tests/engine/test_admission.py -q -s -k "restarts and $(or $(ENGINE),sim)" --timeout 14400
 
 cluster: venv ## start the testbed's cluster, or repair it
 	@$(RUN) -m testbed up

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cluster() -> "Cluster":
-    """The cluster of this run: the one KUBECONFIG names, or the testbed's own, which stays up afterwards."""
+    """The cluster of this run: the one KUBECONFIG names, or the testbed's own (TESTBED_INDEX), which stays up."""
     import testbed  # noqa: PLC0415 - tests without a cluster must not need it
     from testbed.definition import Gpus  # noqa: PLC0415 - as above
 

@@ -81,15 +81,13 @@ def test_what_was_done_is_not_done_again(spec, there):
 def test_the_operator_never_asks_for_more_or_fewer_replicas_than_allowed(spec, there, fleet):
     limits = {"minReplicas": 1, "maxReplicas": 1, **spec.get("scaling", {})}
     spec = {**spec, "scaling": {**limits, "mode": "auto"}}
-    scaling = parse(resource(spec)).scaling
     look = settled(gathered(resource(spec), pods=there, load=fleet))
 
     for number in range(5):
-        now = later(10 * number)
-        look = done(look, reconcile(look, DEFAULTS, now))
+        look = done(look, reconcile(look, DEFAULTS, later(10 * number)))
 
-        allowed = bounds_at(scaling, now.wall)
-        assert allowed.low <= replicas_of(look) <= allowed.high
+        bounds = bounds_at(parse(look.resource).scaling, later(10 * number).wall)
+        assert bounds.low <= replicas_of(look) <= bounds.high
 
 
 @unhurried

@@ -22,6 +22,9 @@ WINDOW_SHARES: Final = (0.25, 0.5, 1.0)
 """Windows as parts of a start-up. A rise that has lasted for a part of it may well last until a replica is there; one
 that is much shorter will be over."""
 
+UNAVOIDABLE: Final = 1.1
+"""Factor on the share that is late even at the lowest load: no replica is asked for what none helps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Outlook:
@@ -42,6 +45,8 @@ class Outlook:
     """What a replica holds within the SLO."""
     late_shares: tuple[float, ...]
     """Share of late requests by the level of a replica's load."""
+    attainable_late_share: float
+    """Share that may be late: the objective's, or a little more than replicas with next to nothing to do have late."""
     past: tuple[float, ...]
     """Requests of the past by the level of the demand they came at: of the last minutes if these were steady."""
     margin: float
@@ -61,6 +66,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     startup = startup_seconds(state)
     steady = watch.traffic.is_steady(now_seconds)
     shares = capacity.late_shares(objective, objective.allowed_ttft_seconds(sizes.prompt_tokens))
+    attainable = max(objective.late_share, UNAVOIDABLE * shares[0])
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
     late_share, answered = watch.late_share()
     return Outlook(
@@ -73,8 +79,9 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         prompt_tokens=sizes.prompt_tokens,
         speed=capacity.tokens_per_second,
         speed_is_known=capacity.is_known,
-        held=held_within(shares, objective.late_share),
+        held=held_within(shares, attainable),
         late_shares=shares,
+        attainable_late_share=attainable,
         past=experience.history.short if steady else experience.history.long,
         margin=experience.history.margin,
         is_steady=steady,

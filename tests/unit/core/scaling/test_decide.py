@@ -10,6 +10,7 @@ from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.types import Decision, Fleet, Memory, ScalingState
+from imagined_pods import ImaginedPod, load_of
 
 
 def policy(minimum: int = 1, maximum: int = 10, *, mode="auto", up=None, down=None, gpu=None, per_replica: int = 4):
@@ -424,3 +425,26 @@ def test_at_rest_nothing_needs_to_be_looked_at_again() -> None:
     decision = waited(policy(), 1, load(1))
 
     assert (decision.changes, decision.retry_seconds, decision.winner) == (False, None, "queueDepth")
+
+
+# Lateness that no replica helps
+
+
+def late_answers(queued: float = 0.0) -> Decision:
+    """One replica that answers ten short requests in two seconds, each after 30 s, over two minutes."""
+    pod, now = ImaginedPod(), state(policy(), 1, None)
+    for at in range(0, 120, 2):
+        seen = load_of(
+            pod.did(float(at), finished=10, prompt_tokens=10, output_tokens=10, ttft_seconds=30, queued=queued)
+        )
+        decision, now = decide(replace(now, load=seen), float(at))
+    return decision
+
+
+def test_late_requests_on_a_replica_with_little_to_do_are_told_to_who_recommends() -> None:
+    assert late_answers().late_without_queue
+    assert late_answers().to_replicas == 1
+
+
+def test_late_requests_beside_a_queue_are_the_queues_matter() -> None:
+    assert not late_answers(queued=5).late_without_queue

@@ -5,8 +5,10 @@ import math
 import pytest
 
 from batchedllm.api.scaling import Scaling
+from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.learning import learn
+from batchedllm.core.scaling.levels import COUNT, LEVELS
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.outlook import outlook, startup_seconds
 from batchedllm.core.scaling.types import Fleet, ScalingState
@@ -47,3 +49,15 @@ def test_steady_traffic_is_judged_by_its_last_minutes_and_bursts_by_the_past_hal
 
     assert seen(lambda _: 10) == (True, True)
     assert seen(lambda index: 100 if index % 30 < 3 else 0) == (False, False)
+
+
+def test_what_is_late_at_any_load_lowers_no_load_that_a_replica_holds() -> None:
+    """A model too slow for its objective stays too slow on any number of replicas."""
+
+    def prospect(late: float):
+        capacity = Capacity(answered=(1000.0,) * COUNT, late=(late,) * COUNT)
+        return outlook(Experience(capacity), Watch(), state(), 0.0, is_told=True)
+
+    assert prospect(0.0).attainable_late_share == Objective().late_share
+    assert prospect(400.0).attainable_late_share == pytest.approx(1.1 * 400 / 1060, rel=0.01)
+    assert prospect(400.0).held >= prospect(0.0).held > LEVELS[0]

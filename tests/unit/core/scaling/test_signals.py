@@ -17,6 +17,7 @@ from batchedllm.core.scaling.levels import LEVELS, NOTHING, index_of, with_added
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.outlook import Outlook
 from batchedllm.core.scaling.signals import opinions
+from batchedllm.core.scaling.signals.latency import is_not_a_matter_of_replicas
 from batchedllm.core.scaling.signals.opinion import Opinion, replicas_in_words, rounded_up, thousands, worth
 from batchedllm.core.scaling.types import Fleet, Memory, ScalingState
 from imagined_pods import ImaginedPod, load_of
@@ -31,6 +32,7 @@ OUTLOOK = Outlook(
     speed_is_known=True,
     held=25_000.0,
     late_shares=tuple(0.0 if level <= 25_000 else 1.0 for level in LEVELS),
+    attainable_late_share=0.03,
     past=with_added(NOTHING, index_of(90_000), 500.0),
     margin=1.0,
     is_steady=False,
@@ -141,6 +143,13 @@ def test_a_margin_and_steady_traffic_are_told() -> None:
     assert opinion.reason.endswith("in time, 1.50 times for bursts not seen yet")
 
 
+def test_lateness_that_no_number_of_replicas_would_end_asks_for_none() -> None:
+    opinion = asked("pastDemand", replace(OUTLOOK, late_shares=(0.4,) * len(LEVELS), attainable_late_share=0.44))
+
+    assert opinion.replicas == 1
+    assert opinion.reason.endswith("; 1.0 replicas would have kept as many as more could in time")
+
+
 # KV cache
 
 
@@ -181,6 +190,15 @@ def test_lateness_without_a_queue_on_replicas_with_little_to_do_is_not_a_matter_
     assert asked("latency", idle).replicas is None
     assert "a smaller batch would help" in asked("latency", idle).reason
     assert asked("latency", idle, queued=100).replicas == 3
+
+
+def test_where_no_queue_is_known_lateness_is_not_explained_by_its_absence() -> None:
+    late = replace(OUTLOOK, late_share=0.07, demands=((120.0, 9_000.0),))
+    state = ScalingState(Scaling(max_replicas=50), Fleet(3, 3, 0), None)
+
+    assert not is_not_a_matter_of_replicas(state, late)
+    assert not is_not_a_matter_of_replicas(replace(state, load=load_of()), late)
+    assert not is_not_a_matter_of_replicas(replace(state, load=replace(load_of(), queue_depth_total=None)), late)
 
 
 @pytest.mark.parametrize("changes", [{"late_share": 0.05}, {"late_share": 0.5, "answered": 29.0}])
