@@ -138,7 +138,13 @@ def test_a_margin_and_steady_traffic_are_told() -> None:
 
     assert opinion.replicas == 7
     assert "of the last minutes, steady ones, came" in opinion.reason
-    assert opinion.reason.endswith("in time, 1.50 times for bursts not seen yet")
+    assert opinion.reason.endswith("in time, had it been 1.50 times as much: for bursts not seen yet")
+
+
+def test_the_margin_adds_no_replica_to_an_almost_idle_one() -> None:
+    few = with_added(NOTHING, index_of(200), 3.0)
+
+    assert asked("pastDemand", replace(OUTLOOK, past=few, margin=1.5)).replicas == 1
 
 
 # KV cache

@@ -31,12 +31,12 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
     if not outlook.is_known:
         return Opinion(NAME, None, NOT_TOLD)
     objective = outlook.objective
-    fewest = fewest_replicas(outlook.past, outlook.late_shares, objective.late_share, state.bounds.high)
+    fewest = fewest_replicas(outlook.past, outlook.late_shares, objective.late_share, state.bounds.high, outlook.margin)
     span = "last minutes, steady ones," if outlook.is_steady else "past half hour"
-    margin = f", {outlook.margin:.2f} times for bursts not seen yet" if outlook.margin > 1 else ""
+    margin = f", had it been {outlook.margin:.2f} times as much: for bursts not seen yet" if outlook.margin > 1 else ""
     reason = (
         f"{objective.attainment:.0%} of the requests of the {span} came at up to "
         f"{thousands(busiest(outlook.past, objective.attainment))} tokens/s; {fewest:.1f} replicas would have kept as "
         f"many in time{margin}"
     )
-    return Opinion(NAME, worth(fewest * outlook.margin) + uncounted_replicas(load), reason, known=load.is_complete)
+    return Opinion(NAME, worth(fewest) + uncounted_replicas(load), reason, known=load.is_complete)
