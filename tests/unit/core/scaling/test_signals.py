@@ -145,7 +145,13 @@ def test_a_margin_and_steady_traffic_are_told() -> None:
 
     assert opinion.replicas == 7
     assert "of the last minutes, steady ones, came" in opinion.reason
-    assert opinion.reason.endswith("in time, 1.50 times for bursts not seen yet")
+    assert opinion.reason.endswith("in time, had it been 1.50 times as much: for bursts not seen yet")
+
+
+def test_the_margin_adds_no_replica_to_an_almost_idle_one() -> None:
+    few = with_added(NOTHING, index_of(200), 3.0)
+
+    assert asked("pastDemand", replace(OUTLOOK, past=few, margin=1.5)).replicas == 1
 
 
 def test_lateness_that_no_number_of_replicas_would_end_asks_for_none() -> None:
