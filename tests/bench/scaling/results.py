@@ -4,6 +4,7 @@ A run is known by what it simulated and by the state of the code that it depends
 and nothing else is.
 """
 
+import ast
 import hashlib
 import json
 import os
@@ -34,7 +35,21 @@ Figures = dict[str, Any]
 def _state(patterns: tuple[str, ...]) -> str:
     folder = Path(next(iter(batchedllm.__path__)))
     files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    code = "".join(_without_words(file.read_text(encoding="utf-8")) for file in files)
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
+def _without_words(source: str) -> str:
+    """Return what a module does: its code without comments and texts that stand alone."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def state_of_code(policy: str) -> str:

@@ -9,7 +9,7 @@ from batchedllm.sim.policies.registry import knob_of
 from bench.scaling import plan
 from bench.scaling.cases import World
 from bench.scaling.report import Told, sections, table
-from bench.scaling.results import Results
+from bench.scaling.results import Results, _without_words
 from bench.scaling.tasks import OWN, VARIANTS, Task, own
 
 CELL = World("code x8")
@@ -49,6 +49,12 @@ def test_a_changed_policy_is_another_run(results, monkeypatch):
     results.add(Task(CELL, "keda-waiting", 5), _figures(0.8, 1.0))
     monkeypatch.setattr("bench.scaling.results.state_of_code", lambda policy: "changed" if policy == OWN else policy)
     assert results.get(Task(CELL, OWN)) is None
+
+
+def test_other_words_are_the_same_run_and_other_code_is_not():
+    plain = _without_words("def f():\n    return 1\n")
+    assert _without_words('"""What."""\n\ndef f():  # why\n    """How."""\n    return 1\n') == plain
+    assert _without_words("def f():\n    return 2\n") != plain
 
 
 def test_the_best_knob_is_the_cheapest_that_does_else_the_one_that_serves_most(results):
