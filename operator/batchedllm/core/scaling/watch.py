@@ -81,5 +81,5 @@ def watched(
         load = (came * tokens + one.queued_before * prompt_tokens) / LEVEL_SECONDS
         oldest = one.at_seconds - KEPT_SECONDS
         peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]
-        found[one.pod] = pod._replace(arrivals=arrivals, peaks=(*peaks, (one.at_seconds, load)))
+        found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks, (one.at_seconds, load)))
     return found
