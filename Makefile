@@ -59,7 +59,7 @@ coverage: venv ## that the unit tests of scaling take every branch of it
 	@$(VENV)/bin/coverage run -m pytest $(SCALING_TESTS) -q
 	@$(VENV)/bin/coverage report
 
-mutation: venv ## what these tests notice of changes to scaling: nightly, an hour and more; MODULES="capacity limits" for some
+mutation: venv ## what these tests notice of changes to scaling: nightly, an hour; MODULES="capacity limits" for some
 	@nice -n 15 $(VENV)/bin/python tests/bench/mutation.py $(MODULES)
 
 test: lint coverage ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
@@ -93,6 +93,7 @@ demo-down: cluster-down ## remove the demo and its cluster
 
 bench: venv ## the numbers of docs/performance.md: some 12 minutes, best on an idle machine; INDEX=1 for another cluster
 	@PYTHONPATH=tests:operator:engine_image $(VENV)/bin/python -m bench.operator_numbers --index $(or $(INDEX),0)
+	@PYTHONPATH=operator:tests $(VENV)/bin/python tests/bench/decide_time.py
 	@PYTHONPATH=operator $(VENV)/bin/python tests/bench/engine_accuracy.py
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/python tests/bench/engine_simulation.py
 

@@ -29,6 +29,8 @@ PRIOR_UTILIZATION: Final = 0.75
 """Share of its full speed at which a replica is assumed to be just within the SLO."""
 BUSY: Final = 0.95
 """Share of its full speed from which on a replica is assumed to fall behind."""
+_FEW: Final = 1.5
+"""How many times the share that may be late is assumed to be, at most, where a replica does not fall behind."""
 LEVEL_SECONDS: Final = 10.0
 """Loads are means over this time: shorter than what an SLO of some seconds forgives makes chance of them."""
 
@@ -138,11 +140,10 @@ def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> f
 
     A replica that gets more than it can do falls behind; whoever comes after what may be waited for is used up is late.
     """
-    few = late_share * min(1.5, (utilization / PRIOR_UTILIZATION) ** 2)
     if utilization <= BUSY:
-        return few
+        return late_share * min(_FEW, (utilization / PRIOR_UTILIZATION) ** 2)
     excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
-    return max(few, 1 - allowed_seconds / excess_seconds)
+    return max(late_share * _FEW, 1 - allowed_seconds / excess_seconds)
 
 
 def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:
@@ -150,6 +151,8 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
+    if shares == sorted(shares):
+        return tuple(shares)
     means: list[float] = []
     pooled: list[float] = []
     sizes: list[int] = []

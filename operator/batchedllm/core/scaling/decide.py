@@ -8,6 +8,7 @@ the caller.
 
 import math
 from dataclasses import replace
+from typing import Any
 
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
@@ -24,6 +25,16 @@ OFF = "scaling is off: spec.replicas, or minReplicas, is kept"
 
 REACTIVE = frozenset({QUEUE_DEPTH, TOKEN_RATE})
 """Signals that ask for replicas because of what comes now; the past asks for those that these would get too late."""
+
+DOUBTED = (
+    "queue_depth_total",
+    "running_total",
+    "kv_cache_usage_fraction_mean",
+    "gpu_utilization_percent_mean",
+    "full_batch",
+    "running_max",
+)
+"""Numbers of a load that are read as unknown where no fleet can have them."""
 
 
 def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingState]:
@@ -85,20 +96,14 @@ def _believable(load: FleetLoad | None) -> FleetLoad | None:
     """Turn numbers that no fleet can have into unknown ones. Readings have none; this door trusts nobody."""
     if load is None:
         return None
-    stalled = _possible(load.stalled_queue_depth) is not None and _possible(load.stalled_running) is not None
-    return replace(
-        load,
-        queue_depth_total=_possible(load.queue_depth_total) if stalled else None,
-        running_total=_possible(load.running_total),
-        kv_cache_usage_fraction_mean=_possible(load.kv_cache_usage_fraction_mean),
-        gpu_utilization_percent_mean=_possible(load.gpu_utilization_percent_mean),
-        full_batch=_possible(load.full_batch),
-        running_max=_possible(load.running_max),
-    )
+    unknown: dict[str, Any] = {name: None for name in DOUBTED if not _is_possible(getattr(load, name))}
+    if not (_is_possible(load.stalled_queue_depth) and _is_possible(load.stalled_running)):
+        unknown["queue_depth_total"] = None
+    return replace(load, **unknown) if unknown else load
 
 
-def _possible(value: float | None) -> float | None:
-    return value if value is not None and 0 <= value < math.inf else None
+def _is_possible(value: float | None) -> bool:
+    return value is None or 0 <= value < math.inf
 
 
 def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
@@ -108,11 +113,15 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
         memory = replace(memory.timeless(), full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
+    nodes = memory.supply
     if policy.mode == "auto":
-        nodes = supply.observe(memory.supply, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
-        memory = replace(memory, supply=nodes)
-    memory = replace(memory, busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds))
-    return replace(memory, full_batch=_full_batch(memory.full_batch, state.load))
+        nodes = supply.observe(nodes, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
+    return replace(
+        memory,
+        supply=nodes,
+        busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds),
+        full_batch=_full_batch(memory.full_batch, state.load),
+    )
 
 
 def _full_batch(remembered: float | None, load: FleetLoad | None) -> float | None:

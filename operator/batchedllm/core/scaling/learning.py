@@ -65,7 +65,7 @@ def _kept(watch: Watch, load: FleetLoad | None) -> dict[str, PodWatch]:
 
 
 def _seen(pod: PodWatch | None, reading: PodReading) -> PodWatch:
-    return PodWatch(reading) if pod is None else pod._replace(reading=reading)
+    return PodWatch(reading) if pod is None else PodWatch(reading, pod.arrivals, pod.peaks)
 
 
 def _counted(

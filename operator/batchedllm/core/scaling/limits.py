@@ -206,6 +206,8 @@ def apply(draft: Draft, situation: Situation) -> Draft:
     """Send the draft through the whole chain. A bound that a tighter limit made irrelevant is not named."""
     for limit in CHAIN:
         draft = limit(draft, situation)
+    if not draft.limited_by:
+        return draft
     bounds = situation.state.bounds
     of_bound = {name: {value for by, value in bounds.named if by == name} for name, _ in bounds.named}
     named = tuple(name for name in draft.limited_by if draft.replicas in of_bound.get(name, {draft.replicas}))

@@ -79,5 +79,5 @@ def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: flo
         load = (came + one.queued_before) * tokens / LEVEL_SECONDS
         oldest = one.at_seconds - KEPT_SECONDS
         peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]
-        found[one.pod] = pod._replace(arrivals=arrivals, peaks=(*peaks, (one.at_seconds, load)))
+        found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks, (one.at_seconds, load)))
     return found

@@ -1,5 +1,6 @@
 """Decisions on the number of replicas, each with its words, over single looks and over time."""
 
+import math
 from dataclasses import replace
 
 import pytest
@@ -407,6 +408,11 @@ def test_switched_off_nothing_is_decided_and_only_what_was_learned_is_remembered
     decision, after = decide(state(policy(mode="off"), 3, load(3, queue=500), memory=remembered), 0.0)
 
     assert (decision.to_replicas, decision.winner, decision.changes) == (3, "off", False)
+    assert (decision.reason, decision.candidates, decision.limited_by) == (
+        "scaling is off: spec.replicas, or minReplicas, is kept",
+        (),
+        (),
+    )
     assert after.memory == Memory(experience=learned)
 
 
@@ -425,6 +431,18 @@ def test_at_rest_nothing_needs_to_be_looked_at_again() -> None:
     decision = waited(policy(), 1, load(1))
 
     assert (decision.changes, decision.retry_seconds, decision.winner) == (False, None, "queueDepth")
+
+
+# Numbers that no fleet can have
+
+
+@pytest.mark.parametrize("number", [-1.0, math.nan, math.inf])
+@pytest.mark.parametrize("name", ["stalled_queue_depth", "stalled_running", "queue_depth_total", "running_total"])
+def test_a_number_that_no_fleet_can_have_is_unknown(name: str, number: float) -> None:
+    decision = waited(policy(), 3, replace(load(3, queue=500, running=30), **{name: number}))
+
+    assert decision.to_replicas == 3
+    assert said(decision, "queueDepth") == "unknown: no ready replica reports its queue"
 
 
 # Lateness that no replica helps

@@ -1,7 +1,7 @@
 """What happened in each pod between two readings."""
 
 import math
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import pytest
 
@@ -127,7 +127,7 @@ def test_without_the_optional_metrics_the_rest_is_known() -> None:
 
 
 def is_possible(done: Increment) -> bool:
-    numbers = [value for value in astuple(done) if isinstance(value, float)]
+    numbers = [value for value in done if isinstance(value, float)]
     numbers += [requests for requests, _ in done.late]
     return all(0 <= value < 1e9 for value in numbers)
 

@@ -30,3 +30,10 @@ def test_what_is_no_time_is_refused(text: str) -> None:
         ttft_of(text)
     with pytest.raises(ValueError, match=re.escape(text)):
         seconds_of(text)
+
+
+def test_times_are_read_with_their_unit_with_or_without_a_part_per_token() -> None:
+    assert (seconds_of("200ms"), seconds_of(" 1.5s ")) == (0.2, 1.5)
+    assert ttft_of("2s + 0.5ms/token") == (2.0, 0.0005)
+    assert ttft_of("2500ms+0.001s/token") == (2.5, 0.001)
+    assert ttft_of("800ms") == (0.8, 0.0)

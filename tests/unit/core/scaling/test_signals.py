@@ -232,6 +232,79 @@ def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_they_are_ha
     assert asked("gpuUtilization", unknown, **busy).replicas == 3
 
 
+def test_with_a_target_the_gpu_asks_as_an_hpa_does_outside_a_tolerance() -> None:
+    target = Signals(gpu_utilization=GpuUtilizationSignal(role="target", target=80))
+
+    def asks(percent: float, **more) -> Opinion:
+        return asked(
+            "gpuUtilization", signals=target, gpu_utilization_percent_mean=percent, no_gpu_metrics=False, **more
+        )
+
+    assert [asks(percent).replicas for percent in (0.0, 20.0, 72.0, 88.0, 89.0, 100.0)] == [1, 1, 3, 3, 4, 4]
+    assert (asks(100.0).signal, asks(100.0).reason) == ("gpuUtilization", "GPUs 100 % busy, target 80 %")
+    assert asks(100.0).known
+    assert (asks(100.0, silent_pods=("x",)).replicas, asks(100.0, silent_pods=("x",)).known) == (5, False)
+
+
+# Queue depth
+
+
+def queue_asks(queued: float, running: float = 30, outlook: Outlook = OUTLOOK, **more) -> int | None:
+    return asked("queueDepth", outlook, queued=queued, running=running, **more).replicas
+
+
+def test_the_queue_beyond_what_is_expected_is_caught_up_with_beside_what_comes() -> None:
+    """12 queued are expected at three replicas; each more is 1000 tokens, to be read within 60 s."""
+    calm = demanding(24_000, 24_000, 24_000)
+
+    assert queue_asks(12, outlook=calm, memory=Memory(full_batch=1000.0)) == 1
+    assert queue_asks(12 + 250, outlook=calm) == 1
+    assert queue_asks(12 + 1800, outlook=calm) == 2
+    assert queue_asks(12 + 2100, outlook=calm) == 3
+
+
+def test_what_comes_beyond_what_ready_replicas_do_will_have_queued_by_the_time_others_are_ready() -> None:
+    assert queue_asks(0, outlook=demanding(150_000, 0, 0)) == worth(150 / 24 + 60 * 30 / (60 * 30)) == 8
+    assert queue_asks(0, outlook=demanding(90_000, 0, 0), memory=Memory(full_batch=1000.0)) == 1
+
+
+def test_without_requests_one_replica_does_and_one_request_needs_no_more() -> None:
+    idle = demanding(0, 0, 0)
+
+    assert queue_asks(0, running=0, outlook=idle) == 1
+    assert queue_asks(0, running=1, outlook=idle) == 1
+    assert queue_asks(0, running=30, outlook=idle, memory=Memory(full_batch=15.0)) == 3
+    assert queue_asks(0, running=30, outlook=idle, memory=Memory(full_batch=30.0)) == 2
+
+
+def test_engines_that_tell_nothing_of_requests_are_counted_by_what_they_hold() -> None:
+    blind = replace(OUTLOOK, is_known=False)
+
+    assert queue_asks(13, running=30, outlook=blind) == 4
+    assert queue_asks(130, running=30, outlook=blind, memory=Memory(full_batch=16.0)) == 8
+    assert queue_asks(12, running=30, outlook=blind, memory=Memory(full_batch=16.0)) == 3
+
+
+def test_what_is_expected_to_queue_is_told_as_one_says_it() -> None:
+    one = Signals(queue_depth=QueueDepthSignal(per_replica=1))
+
+    assert asked("queueDepth", queued=1, signals=one).reason == (
+        "1 request queued and 30 running on 3 replicas, 1 queued per replica is expected"
+    )
+    assert asked("queueDepth", queued=2).reason.endswith("4 queued per replica are expected")
+
+
+def test_engines_that_stall_are_named_and_counted_beside_what_the_others_need() -> None:
+    stalled = {"stalled_pods": ("a", "b", "c", "d"), "stalled_queue_depth": 6.0, "stalled_running": 2.0}
+    opinion = asked("queueDepth", demanding(0, 0, 0), replicas=5, queued=6, running=2, **stalled)
+
+    assert opinion.replicas == 1 + 4
+    assert opinion.reason == (
+        "0 requests queued and 0 running on 1 replica, 4 queued per replica are expected; "
+        "EngineStalled: 6 requests wait in a, b, c, where neither tokens nor the GPU move; more replicas would not help"
+    )
+
+
 # All
 
 
@@ -256,7 +329,16 @@ def test_where_all_replicas_stall_none_is_asked_for() -> None:
 
 
 def test_numbers_are_written_as_people_say_them() -> None:
-    assert [thousands(one) for one in (0, 950.4, 12_100, 150_000, 2_500_000)] == ["0", "950", "12.1k", "150k", "2.5M"]
+    assert [thousands(one) for one in (0, 950.4, 1000, 12_100, 100_000, 150_400, 1e6, 2_500_000)] == [
+        "0",
+        "950",
+        "1.0k",
+        "12.1k",
+        "100k",
+        "150k",
+        "1.0M",
+        "2.5M",
+    ]
     assert (replicas_in_words(1), replicas_in_words(2)) == ("1 replica", "2 replicas")
     assert (rounded_up(3.0000000000000004), rounded_up(3.1), rounded_up(1e300)) == (3, 4, 1_000_000)
     assert (worth(0.0), worth(1.1), worth(1.2)) == (1, 1, 2)
