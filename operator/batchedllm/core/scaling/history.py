@@ -17,7 +17,7 @@ SHORT_SECONDS: Final = 60.0
 """The same where traffic is steady: then the latest minutes say all."""
 UNSEEN_SECONDS: Final = 600.0
 """How fast the margin for what has not been seen yet shrinks: it is halved after as long a watch."""
-UNSEEN_SHARE: Final = 0.3
+UNSEEN_SHARE: Final = 0.5
 """Margin per unit of variation above `USUAL_VARIATION`, when nothing has been watched yet."""
 USUAL_VARIATION: Final = 0.5
 _ROUNDS: Final = 9

@@ -127,7 +127,7 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
     assert (steady.variation, steady.margin) == (pytest.approx(0, abs=1e-6), 1.0)
     assert early.variation > 2
     assert 1 < late.margin < early.margin < 2
-    assert late.margin == 1 + 0.3 * (late.variation - 0.5) * 600 / (600 + 3600)
+    assert late.margin == 1 + 0.5 * (late.variation - 0.5) * 600 / (600 + 3600)
     assert History().variation == 0.0
     assert len(late.long) == COUNT
 

@@ -254,13 +254,13 @@ def queue_asks(queued: float, running: float = 30, outlook: Outlook = OUTLOOK, *
 
 
 def test_the_queue_beyond_what_is_expected_is_caught_up_with_beside_what_comes() -> None:
-    """12 queued are expected at three replicas; each more is 1000 tokens, to be read within 60 s."""
+    """12 queued are expected at three replicas; each more is 1200 tokens of work, to be done within 60 s."""
     calm = demanding(24_000, 24_000, 24_000)
 
     assert queue_asks(12, outlook=calm, memory=Memory(full_batch=1000.0)) == 1
-    assert queue_asks(12 + 250, outlook=calm) == 1
-    assert queue_asks(12 + 1800, outlook=calm) == 2
-    assert queue_asks(12 + 2100, outlook=calm) == 3
+    assert queue_asks(12 + 200, outlook=calm) == 1
+    assert queue_asks(12 + 1500, outlook=calm) == 2
+    assert queue_asks(12 + 1800, outlook=calm) == 3
 
 
 def test_what_comes_beyond_what_ready_replicas_do_will_have_queued_by_the_time_others_are_ready() -> None:
