@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge images push
+.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge agreement images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -99,6 +99,9 @@ bench: venv ## the numbers of docs/performance.md: some 12 minutes, best on an i
 
 judge: venv ## the tables of docs/scaling.md: TRACES=folder [PROCESSES=2]; long the first time, then only what has changed
 	@PYTHONPATH=$$($(VENV)/bin/python tests/bench/compiled.py):tests $(VENV)/bin/python -m bench.scaling_judge --traces "$(TRACES)" --processes $(or $(PROCESSES),1) --write
+
+agreement: venv ## the same burst on a cluster and in the simulator, for docs/scaling.md: 5 minutes; INDEX=1 for another cluster
+	@PYTHONPATH=tests:operator:engine_image $(VENV)/bin/python -m bench.scaling_agreement --index $(or $(INDEX),0) --write
 
 images: venv ## build the project's images into archives (docker, or buildah where there is none)
 	@$(RUN) -m testbed build-image operator engine-sim engine-cpu

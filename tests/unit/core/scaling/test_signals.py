@@ -127,6 +127,14 @@ def test_before_the_engines_tell_what_they_do_batches_and_queues_are_counted() -
     assert asked("tokenRate", unknown).known
 
 
+def test_until_a_replicas_speed_was_seen_a_queue_asks_for_what_holds_it() -> None:
+    assumed = replace(demanding(0, 0, 0), speed=10_000.0, speed_is_known=False)
+
+    assert asked("queueDepth", assumed, queued=60, running=30).replicas == 7  # 90 requests, 14 in each
+    assert asked("queueDepth", replace(assumed, speed_is_known=True), queued=60, running=30).replicas == 1
+    assert asked("queueDepth", assumed, queued=12, running=30).replicas == 1  # as many as are expected to wait
+
+
 # Past demand
 
 
