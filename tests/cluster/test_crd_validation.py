@@ -436,6 +436,15 @@ def test_a_default_class_of_another_rank_is_refused_where_the_engine_itself_rank
     dry_run(cluster, resource(spec))
 
 
+def test_several_servers_are_refused_where_each_would_have_limits_of_its_own(cluster):
+    spec = with_field("engine.arguments", ["--api_server_count=2"])
+
+    with pytest.raises(TestbedError, match=r"spec\.engine\.arguments: .*limits of its own"):
+        dry_run(cluster, resource({**spec, "admission": {"mode": "middleware"}}))
+
+    dry_run(cluster, resource(spec))
+
+
 @pytest.mark.parametrize(("path", "value", "words"), REFUSED)
 def test_bad_input_is_refused_with_path_value_and_what_is_expected(cluster, path, value, words):
     with pytest.raises(TestbedError) as refusal:

@@ -25,10 +25,11 @@ class Answer:
     body: str
 
 
-def ask(address: str, service_class: str = "normal") -> Answer:
+def ask(address: str, service_class: str = "normal", key: str = "") -> Answer:
     """Ask the engine of one pod for two tokens."""
     body = json.dumps({"prompt": "x", "max_tokens": 2}).encode()
     headers = {"Content-Type": "application/json", "x-batchedllm-priority": service_class}
+    headers |= {"x-api-key": key} if key else {}
     request = urllib.request.Request(f"http://{address}:8000/v1/completions", body, headers)
     try:
         with urllib.request.urlopen(request, timeout=30) as answer:
@@ -47,6 +48,15 @@ def metric(address: str, name: str, labels: str = "") -> float:
 def classes(low_per_minute: int) -> dict[str, Any]:
     low = {"name": "low", "rank": 10, "rateLimit": {"requestsPerMinute": low_per_minute}}
     return {"classes": [NORMAL, low]}
+
+
+def give_keys(models: Models, *keys: tuple[str, str]) -> None:
+    """Apply the Secret with these keys, each with its class."""
+    entries = [{"name": key, "key": key, "class": service_class} for key, service_class in keys]
+    metadata = {"name": "clients", "namespace": models.namespace}
+    text = json.dumps({"keys": entries})
+    secret = {"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": {"clients.json": text}}
+    models.kubectl("apply", "-f", "-", stdin=json.dumps(secret))
 
 
 def runs_of(models: Models) -> list[tuple[str, int]]:
@@ -74,6 +84,25 @@ def test_classes_and_rates_hold_and_change_without_a_restart(
 
     models.apply("opt", engine=engine, priority=classes(low_per_minute=1000))
     eventually(lambda: [ask(address, "low").status for _ in range(3)] == [200] * 3, seconds=120, what="the new rate")
+    assert runs_of(models) == runs
+
+
+def test_keys_of_a_secret_open_their_classes_and_a_new_one_needs_no_restart(
+    operator: RunningOperator, models: Models, sim_image: str
+) -> None:
+    give_keys(models, ("first-key", "high"))
+    high = {"name": "high", "rank": -10, "keyOnly": True}
+    keys = {"apiKeys": {"secretRef": {"name": "clients", "key": "clients.json"}, "required": False}}
+    models.apply("opt", engine={"image": sim_image, **ENGINE}, priority={"classes": [high, NORMAL]}, admission=keys)
+    (pod,) = eventually(lambda: ready_pods(models), seconds=60).values()
+    address, runs = pod["status"]["podIP"], runs_of(models)
+
+    assert ask(address).status == 200
+    assert ask(address, "high").status == 400
+    assert [ask(address, "high", key).status for key in ("first-key", "second-key")] == [200, 401]
+
+    give_keys(models, ("first-key", "high"), ("second-key", "normal"))
+    eventually(lambda: ask(address, "normal", "second-key").status == 200, seconds=120, what="the new key")
     assert runs_of(models) == runs
 
 

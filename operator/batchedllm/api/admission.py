@@ -253,5 +253,12 @@ ADMISSION_RULES: Final = (
         NOTHING_WAITS,
         field_path=".admission",
     ),
+    Rule(
+        "!has(self.engine.arguments) || "
+        f"!self.engine.arguments.exists(a, a.replace('_', '-').startsWith('--api-s')) || !{_USES_MIDDLEWARE}",
+        "--api-server-count must not be set with the middleware: each process would have limits of its own, and none "
+        "would wait for its drain",
+        field_path=".engine.arguments",
+    ),
 )
 """Rules of `spec` between its classes, its admission, its batch and its image."""
