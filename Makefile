@@ -28,10 +28,11 @@ lock: venv ## pin the newest versions that requirements.in allows (hashes, no ad
 
 HELM = $$($(RUN) -c "from testbed import tools; print(tools.helm())")
 
-generate: venv ## write every generated file again: CRD, references, chart, plain manifest
+generate: venv ## write every generated file again: CRD, references, chart, plain manifest, engine metrics
 	@$(RUN) crds/generate.py
 	@$(RUN) -m batchedllm_engine.middleware --reference > docs/admission-reference.md
 	@$(RUN) helm/generate.py --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py
 
 lint: venv ## formatting, lint, types, import contracts, and that generated files are current
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -40,6 +41,7 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/lint-imports --no-logo | tail -n 20
 	@$(RUN) crds/generate.py --check
 	@$(RUN) helm/generate.py --check --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py --check
 
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q

@@ -489,7 +489,7 @@ def test_a_name_that_no_service_or_pod_could_take_is_refused(cluster, name, word
 def test_the_smallest_resource_is_accepted_and_gets_the_defaults_that_the_types_have(cluster):
     [stored] = dry_run(cluster, resource({"model": {"id": "org/model"}}, "a" * names.MAX_NAME_LENGTH))
 
-    assert stored["spec"]["scaling"]["scaleDown"]["stabilizationSeconds"] == 300
+    assert stored["spec"]["scaling"]["scaleDown"]["periodSeconds"] == 30
     assert stored["spec"]["engine"]["sharedMemory"] == "2Gi"
     assert parse(stored) == parse(resource({"model": {"id": "org/model"}}))
 

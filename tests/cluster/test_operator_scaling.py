@@ -139,3 +139,37 @@ def test_what_is_learned_outlives_the_operator_and_is_not_written_at_rest(
 
     assert models.get("configmap", "opt-learned")["metadata"]["resourceVersion"] == kept["metadata"]["resourceVersion"]
     assert second.metric("batchedllm_operator_recommended_replicas", 'name="opt"') >= 1
+
+
+def test_a_replica_that_no_node_takes_is_given_up_with_the_schedulers_words(
+    start_operator: StartOperator, models: Models, sim_image: str
+) -> None:
+    """One replica per node, more load than the nodes' replicas hold."""
+    operator = start_operator("--scrape-interval-seconds", "0.5")
+    operator.wait_until_leading()
+    operator.expected += ["Unschedulable"]
+    nodes = len(json.loads(models.kubectl("get", "nodes", "--output=json"))["items"])
+    term = {"topologyKey": "kubernetes.io/hostname", "labelSelector": {"matchLabels": {"batchedllm.dev/name": "opt"}}}
+    models.apply(
+        "opt",
+        engine={"image": sim_image, **ENGINE},
+        batching={"maxNumSeqs": 1},
+        pod={"affinity": {"podAntiAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": [term]}}},
+        scaling={
+            "maxReplicas": nodes + 1,
+            "scaleUp": {"unschedulableSeconds": 10, "unschedulablePauseSeconds": 600},
+            "signals": {"queueDepth": {"perReplica": 1}},
+        },
+    )
+    (pod,) = eventually(lambda: ready_pods(models), seconds=60).values()
+    for _ in range(8):
+        busy(pod["status"]["podIP"])
+    eventually(lambda: replicas(models) == nodes + 1, what="one replica more than there are nodes")
+
+    eventually(lambda: replicas(models) == nodes, seconds=60, what="given up")
+    limited = eventually(
+        lambda: "given up for 600 s" in (said := models.condition("opt", "ScalingLimited"))["message"] and said
+    )
+    assert (limited["status"], limited["reason"]) == ("True", "Unschedulable")
+    assert "didn't match pod anti-affinity rules" in limited["message"]
+    assert "capacityGivenUp" in [one["winner"] for one in status(models)["decisions"]]

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 import uvicorn
 from prometheus_client import REGISTRY
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES
 from batchedllm_engine.simulated.arguments import EngineOptions, parse
@@ -57,7 +58,7 @@ class _Server(uvicorn.Server):
 
 
 async def _serve(options: EngineOptions, start: EngineStart) -> None:
-    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu])
+    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu], batch_steps=BatchSteps())
     driver = EngineDriver(engine, time_scale=options.sim_time_scale, stalled=options.sim_failure == "stall")
     server = EngineServer(options, start, driver, registry=REGISTRY)
     application = server.application()

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
 
-from batchedllm_engine.simulated.values import readable_int, readable_int_or_auto
+from batchedllm_engine.readable_numbers import readable_int, readable_int_or_auto
 
 FAILURES = ("cuda-oom", "kv-cache-too-small", "host-oom", "crash", "never-ready", "stall")
 CRASH_AFTER = re.compile(r"crash-after=(\d+(?:\.\d+)?)")
@@ -149,7 +149,7 @@ def _add_simulation_flags(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--sim-time-scale", type=_above_zero, default=1.0, help="10: ten times faster than life")
     own.add_argument("--sim-startup-seconds", type=float, default=0.0, help="until it listens, in simulated seconds")
     own.add_argument("--sim-failure", type=_failure, help=f"{', '.join(FAILURES)} or crash-after=SECONDS")
-    own.add_argument("--sim-no-gpu-metrics", action="store_true", help="as a stock vLLM: no DCGM_FI_DEV_* metrics")
+    own.add_argument("--sim-no-gpu-metrics", action="store_true", help="as if no GPU could be read: no DCGM_FI_DEV_*")
 
 
 def _add_flags_without_effect(parser: argparse.ArgumentParser) -> None:

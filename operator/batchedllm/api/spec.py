@@ -103,7 +103,8 @@ class Batching(ApiModel):
     max_model_len: TokensOrAuto | None = Field(
         default=None,
         description="Most tokens of one request, prompt and output together (`--max-model-len`). `auto`: the longest "
-        "that fits, found by the engine. Unset: what the model's configuration says.",
+        "that fits, found by the engine. Unset: what the model's configuration says, or `auto` where the memory plan "
+        "is Unknown.",
     )
     max_num_seqs: int | None = Field(
         default=None,

@@ -111,7 +111,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         advice=advised.advice,
     )
     status = build_status(situation, resource, spec.engine.image or image, look.now.wall)
-    status |= {} if planned.planned is None else {"plan": planned.planned.status}
+    status |= {} if planned.status is None else {"plan": planned.status}
     status |= {} if after.actual is None else {"actual": after.actual}
     write_seconds = write_after_seconds(status, resource, look.now.wall)
     if write_seconds is not None and _knows_less_than_the_status(gathered):

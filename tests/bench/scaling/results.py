@@ -7,13 +7,14 @@ and nothing else is.
 import hashlib
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import batchedllm
 from batchedllm.sim.fleet.capacity import ATTAINMENT
-from bench.scaling.cases import World
+from bench.scaling.cases import STARTUPS, World
 from bench.scaling.tasks import OWN, Task
 
 FILE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchedllm" / "scaling_judge.jsonl"
@@ -60,12 +61,14 @@ class Results:
     def cheapest_hours(self, world: World) -> float | None:
         """Return what the cheapest plan known cost that serves 99 %: the clairvoyant's, or what some policy did.
 
-        None until the clairvoyant was run.
+        A plan for a longer start-up is one for a shorter, at no higher cost. None until the clairvoyant was run.
         """
-        best = self.get(Task(world, "clairvoyant"))
-        if best is None:
+        slower = (replace(world, startup_seconds=seconds) for seconds in STARTUPS if seconds > world.startup_seconds)
+        plans = [self.get(Task(one, "clairvoyant")) for one in (world, *slower)]
+        if plans[0] is None:
             return None
-        hours = [best["replicaHours"]]
+        hours = [plan["replicaHours"] for plan in plans if plan is not None and plan["A"] >= ATTAINMENT]
+        hours = hours or [plans[0]["replicaHours"]]
         for policy, key in self._of_world.get(world.name, ()):
             figures = self._known[key]
             if figures.get("A", 0.0) >= ATTAINMENT and key.endswith(state_of_code(policy)):

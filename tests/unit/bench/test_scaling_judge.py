@@ -98,7 +98,10 @@ def test_no_policy_that_serves_enough_costs_less_than_the_clairvoyant(results):
     assert results.cheapest_hours(CELL) is None
     results.add(Task(CELL, "clairvoyant"), _figures(0.99, 2.0))
     assert results.cheapest_hours(CELL) == 1.5
-    assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.00"
+    results.add(Task(replace(CELL, startup_seconds=240), "clairvoyant"), _figures(0.99, 1.4))
+    results.add(Task(replace(CELL, startup_seconds=60), "clairvoyant"), _figures(0.99, 1.3))
+    assert results.cheapest_hours(CELL) == 1.4
+    assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.07"
 
 
 @pytest.mark.parametrize("variant", ["", *VARIANTS])

@@ -12,6 +12,7 @@ from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
 from asgi_server import client_of
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.events import EngineRequest
 from batchedllm.sim.step_times import H200_LOAD, H200_STEP_TIMES
@@ -20,6 +21,7 @@ from batchedllm_engine.simulated.bodies import read_ask
 from batchedllm_engine.simulated.driver import Answer, EngineDriver
 from batchedllm_engine.simulated.server import EngineServer, _events, drained
 from batchedllm_engine.simulated.start import plan_start
+from engine_contract import breaches, own_families, series, steps_agree
 
 REAL_METRICS = Path(__file__).parents[2] / "data/vllm_0_32_metrics.txt"
 # Facts of vLLM's cache configuration that the simulation has no counterpart for are not made up.
@@ -32,7 +34,7 @@ def served(conversation: Callable[[ClientSession, EngineServer], Awaitable[None]
     async def run() -> None:
         options = parse(["org/model", "--max-model-len=1000", "--sim-time-scale=50", *arguments])
         start = plan_start(options)
-        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD)
+        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD, batch_steps=BatchSteps())
         stalled = options.sim_failure == "stall"
         server = EngineServer(options, start, EngineDriver(engine, time_scale=50, stalled=stalled))
         async with client_of(server.application()) as client:
@@ -278,6 +280,32 @@ def test_other_endpoints_answer(path):
             assert (await answer.json())["data"][0]["max_model_len"] == 1000
 
     served(conversation)
+
+
+def test_the_metrics_of_the_engine_images_are_as_they_are_defined():
+    async def conversation(client, _):
+        asked = [client.post("/v1/completions", json={"prompt": "x" * 400, "max_tokens": 40 + n}) for n in range(9)]
+        await asyncio.gather(*asked)
+        text = await (await client.get("/metrics")).text()
+        gpu = ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_POWER_USAGE")
+        assert breaches(text, also=gpu) == []
+        assert steps_agree(text) == []
+        assert series(text, "batchedllm_engine:step_tokens_sum", phase="prefill") == 900
+        assert series(text, "batchedllm_engine:decode_steps_total", batch_le="8") > 0
+        assert series(text, "batchedllm_engine:gpu_exporter_up") == 1
+
+    served(conversation, "--max-num-seqs=4096", "--max-num-active-seqs=8")
+
+
+def test_without_gpu_metrics_the_exporter_says_so_and_nothing_else_of_gpus():
+    async def conversation(client, _):
+        await client.post("/v1/completions", json={"prompt": "a", "max_tokens": 4})
+        text = await (await client.get("/metrics")).text()
+        assert breaches(text) == []
+        assert {name for name in own_families(text) if "gpu" in name.lower()} == {"batchedllm_engine:gpu_exporter_up"}
+        assert series(text, "batchedllm_engine:gpu_exporter_up") == 0
+
+    served(conversation, "--sim-no-gpu-metrics")
 
 
 class Stamp:

@@ -109,7 +109,6 @@ class Capacity:
         concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
         return replace(
             self,
-            fastest_step_seconds=fastest,
             busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum + weight * concluded,
             busy_weight=kept * self.busy_weight + weight,
         )
@@ -143,7 +142,7 @@ def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> f
     if utilization <= BUSY:
         return few
     excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
-    return min(1.0, max(few, 1 - allowed_seconds / excess_seconds))
+    return max(few, 1 - allowed_seconds / excess_seconds)
 
 
 def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:

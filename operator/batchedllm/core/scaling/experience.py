@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from math import inf
 from typing import Any, Final
 
 from batchedllm.core.scaling.capacity import Capacity
@@ -11,6 +10,11 @@ from batchedllm.core.scaling.levels import COUNT
 from batchedllm.core.scaling.traffic import Sizes
 
 VERSION: Final = 1
+
+MOST: Final = 1e30
+"""No number of an experience is larger: all of them can be multiplied and added."""
+MOST_TOKENS: Final = 1e8
+"""Above what a replica does in a second, and what a request has."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,13 +35,25 @@ def from_json(document: Mapping[str, Any]) -> Experience:
     if not isinstance(document, Mapping) or document.get("version") != VERSION:
         return Experience()
     try:
-        return Experience(
-            capacity=Capacity(**_checked(document["capacity"])),
-            history=History(**_checked(document["history"])),
-            sizes=Sizes(**_checked(document["sizes"])),
+        found = Experience(
+            capacity=Capacity(**_checked(document["capacity"], asdict(Capacity()))),
+            history=History(**_checked(document["history"], asdict(History()))),
+            sizes=Sizes(**_checked(document["sizes"], asdict(Sizes()))),
         )
-    except (KeyError, TypeError, ValueError):
+        return found if _is_possible(found) else Experience()
+    except (KeyError, TypeError, ValueError, ArithmeticError):
         return Experience()
+
+
+def _is_possible(experience: Experience) -> bool:
+    """Tell whether its means can be told and are those of an engine. Raises ArithmeticError where they are none."""
+    sizes = experience.sizes
+    return (
+        1 <= experience.capacity.tokens_per_second <= MOST_TOKENS
+        and 0 <= sizes.prompt_tokens <= MOST_TOKENS
+        and 0 <= sizes.output_tokens <= MOST_TOKENS
+        and experience.history.margin <= MOST
+    )
 
 
 def _rounded(fields: dict[str, Any]) -> dict[str, Any]:
@@ -50,20 +66,20 @@ def _round(value: Any) -> Any:  # noqa: ANN401 - numbers, tuples of them, None
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _checked(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields with lists as tuples. Raises ValueError for what no experience can hold."""
-    found: dict[str, Any] = {}
-    for name, value in fields.items():
-        if isinstance(value, list):
-            if len(value) != COUNT:
-                raise ValueError(f"{name}: {len(value)} levels, expected {COUNT}")
-            found[name] = tuple(_number(name, one) for one in value)
-        else:
-            found[name] = None if value is None else _number(name, value)
-    return found
+def _checked(fields: Mapping[str, Any], empty: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields with lists as tuples. Raises ValueError and KeyError for what no experience holds."""
+    return {name: _value(name, value, empty[name]) for name, value in fields.items()}
+
+
+def _value(name: str, value: Any, empty: Any) -> Any:  # noqa: ANN401 - numbers, tuples of them, None
+    if isinstance(empty, tuple):
+        if not isinstance(value, list) or len(value) != COUNT:
+            raise ValueError(f"{name}: {value!r}, expected a list of {COUNT} numbers")
+        return tuple(_number(name, one) for one in value)
+    return None if value is None and empty is None else _number(name, value)
 
 
 def _number(name: str, value: Any) -> float:  # noqa: ANN401 - anything that JSON holds
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < inf:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= MOST:
         raise ValueError(f"{name}: {value!r}, expected a number that is not negative")
     return float(value)

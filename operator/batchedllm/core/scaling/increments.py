@@ -1,6 +1,6 @@
 """What happened in each pod between two readings of it: requests, tokens, steps, and who had to wait too long."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -10,7 +10,8 @@ from batchedllm.core.scaling.objective import Objective
 
 MOST_REQUESTS_PER_SECOND: Final = 1e5
 MOST_TOKENS_PER_SECOND: Final = 1e7
-"""More than these is no engine of one pod: such a reading is not believed."""
+MOST_WAITING: Final = 1e9
+"""Requests, or seconds of them. More than these is no engine of one pod: such a reading is not believed."""
 
 ITL_LOOKBACK_SECONDS: Final = 10.0
 """How long before its end an answer whose tokens came too slowly had met the load that slowed it."""
@@ -121,4 +122,17 @@ def _slow(
 
 
 def _is_plausible(one: Increment) -> bool:
-    return one.arrived <= MOST_REQUESTS_PER_SECOND * one.seconds and one.tokens_per_second <= MOST_TOKENS_PER_SECOND
+    """Tell whether an engine can have done it."""
+    return (
+        _are_within((one.arrived, one.finished, one.first_tokens), MOST_REQUESTS_PER_SECOND * one.seconds)
+        and _are_within(
+            (one.prompt_tokens, one.generation_tokens, one.step_tokens), MOST_TOKENS_PER_SECOND * one.seconds
+        )
+        and _are_within((one.step_seconds, one.queued_throughout, one.queued_before), MOST_WAITING)
+        and _are_within([late.requests for late in one.late], MOST_REQUESTS_PER_SECOND * one.seconds)
+    )
+
+
+def _are_within(values: Sequence[float], most: float) -> bool:
+    """Tell whether none is negative and all together are at most this; what is no number never is."""
+    return min(values, default=0.0) >= 0 and sum(values) <= most

@@ -32,8 +32,14 @@ class Sizes:
     output_tokens_sum: float = 0.0
 
     def after(self, seconds: float, done: Iterable[Increment]) -> "Sizes":
-        """Return them with what was done in some seconds."""
-        factor, done = exp(-max(0.0, seconds) / SIZE_SECONDS), tuple(done)
+        """Return them with what was done in some seconds.
+
+        Only where requests came or ended are older ones forgotten: after an hour without any, the tokens of the first
+        answer, told before it ends, would otherwise be those of hardly a request.
+        """
+        done = tuple(done)
+        is_idle = not any(one.first_tokens or one.finished for one in done)
+        factor = 1.0 if is_idle else exp(-max(0.0, seconds) / SIZE_SECONDS)
         return Sizes(
             self.prompts * factor + sum(one.first_tokens for one in done),
             self.prompt_tokens_sum * factor + sum(one.prompt_tokens for one in done),

@@ -8,9 +8,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchedllm.core.scaling.capacity import (
+    PRIOR_REQUESTS,
     SAMPLES_FULL,
     UNKNOWN_TOKENS_PER_SECOND,
     Capacity,
+    _assumed,
+    _never_falling,
     held_within,
 )
 from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, index_of, with_added
@@ -109,6 +112,51 @@ def test_one_late_request_decides_nothing() -> None:
     capacity = full(30_000)
 
     assert held(seen(capacity, 15_000, 2, late=1)) == held(capacity)
+
+
+def test_the_assumed_lateness_grows_with_the_square_of_the_load_and_then_as_in_a_fluid() -> None:
+    def assumed(utilization: float) -> float:
+        return _assumed(utilization, 0.03, 2.5)
+
+    assert (assumed(0.375), assumed(0.75)) == (pytest.approx(0.0075), pytest.approx(0.03))
+    assert assumed(0.94) == assumed(0.96) == assumed(1.1) == pytest.approx(0.045)
+    assert (assumed(1.5), assumed(2.0)) == (pytest.approx(0.5), pytest.approx(0.75))
+
+
+def test_neighbours_that_fall_get_their_common_mean_by_weight() -> None:
+    assert _never_falling([0.1, 0.5, 0.3, 0.2, 0.9], [1, 1, 2, 1, 1]) == pytest.approx((0.1, 0.325, 0.325, 0.325, 0.9))
+
+
+def test_late_requests_are_shared_with_higher_loads_and_none_is_lost() -> None:
+    assumed = full(1e6).late_shares(SLO, ALLOWED_SECONDS)
+    capacity = seen(full(1e6), 200, 540, late=54)
+    shares = capacity.late_shares(SLO, ALLOWED_SECONDS)
+
+    weighed = sum(share * (answers + PRIOR_REQUESTS) for share, answers in zip(shares, capacity.answered, strict=True))
+    assert weighed == pytest.approx(54 + PRIOR_REQUESTS * sum(assumed))
+    assert shares[0] == shares[5] < 0.05
+
+
+def test_where_every_load_makes_them_late_the_least_is_held() -> None:
+    assert held_within((1.0,) * COUNT, 0.03) == LEVELS[0]
+    assert held_within((0.03,) * COUNT, 0.03) == LEVELS[-1]
+
+
+def test_samples_count_alike_until_the_speed_is_known_and_are_held_within_a_factor_of_two_then() -> None:
+    assert (full(5.0, 1).full_tokens_per_second, full(5.0, 1).full_samples) == (5.0, 1.0)
+    assert full(20.0, 1).with_full(10.0) == replace(full(20.0, 1), full_tokens_per_second=15.0, full_samples=2.0)
+    assert full(20_000, 10).with_full(1e9).tokens_per_second == pytest.approx(20_000 + 20_000 / 11)
+    assert full(20_000, 10).with_full(1.0).tokens_per_second == pytest.approx(20_000 - 10_000 / 11)
+    assert full(20_000, 90).with_full(1e9).tokens_per_second == pytest.approx(20_000 + 20_000 / 30)
+
+
+def test_a_busier_replica_counts_for_more() -> None:
+    capacity = Capacity().with_busy(1.0, 0.005).with_busy(13_000, 0.01).with_busy(24_000, 0.025)
+    kept = 1 - 1 / 500
+
+    assert capacity.fastest_step_seconds == 0.005
+    assert capacity.busy_weight == pytest.approx(0.25 * kept + 0.64)
+    assert capacity.busy_tokens_per_second_sum == pytest.approx(0.25 * 20_000 * kept + 0.64 * 30_000)
 
 
 def test_where_no_load_makes_requests_late_all_of_the_scale_is_held() -> None:

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedllm.core.scaling.capacity import Capacity
-from batchedllm.core.scaling.history import History, busiest, fewest_replicas
-from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, index_of, with_added
+from batchedllm.core.scaling.capacity import Capacity, held_within
+from batchedllm.core.scaling.history import History, _late, busiest, fewest_replicas
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, index_of, with_added
 from batchedllm.core.scaling.objective import Objective
 
 SHARP = tuple(0.0 if level <= 10_000 else 1.0 for level in LEVELS)
@@ -36,8 +36,38 @@ def test_bursts_ask_for_the_replicas_that_hold_them_unless_too_few_requests_came
     assert fewest_replicas(past((5_000, 990), (80_000, 10)), SHARP, 0.03, 64) == 1.0
 
 
+def test_part_of_a_replica_more_than_one_is_told_as_such() -> None:
+    assert 1.1 < fewest_replicas(past((13_000, 500)), SHARP, 0.03, 64) < 1.5
+    assert 1.6 < fewest_replicas(past((18_000, 0.5)), SHARP, 0.03, 64) < 2.2
+
+
+def test_what_is_allowed_exactly_is_enough() -> None:
+    assert fewest_replicas(past((5_000, 100)), SHARP, 0.0, 64) == 1.0
+    assert fewest_replicas(past((80_000, 100)), SHARP, 0.0, 64) == pytest.approx(8, rel=0.2)
+
+
+def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_part() -> None:
+    rising = tuple(index / 100 for index in range(COUNT))
+
+    assert _late([(20, 100.0)], rising, 1.0) == pytest.approx(20)
+    assert _late([(20, 100.0)], rising, RATIO**2.5) == pytest.approx(17.5)
+    assert _late([(20, 100.0)], rising, RATIO**3) == pytest.approx(17)
+    assert _late([(20, 100.0), (10, 50.0)], rising, RATIO**2) == pytest.approx(18 + 4)
+    assert _late([(0, 100.0), (1, 100.0)], rising, RATIO**5) == 0
+
+
 def test_no_more_are_asked_for_than_there_may_be() -> None:
     assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, 20) == 20.0
+    assert fewest_replicas(past((40_000, 10)), SHARP, 0.03, 20, margin=100) == 20.0
+
+
+def test_a_margin_is_for_larger_bursts_and_not_for_more_replicas_than_those_need() -> None:
+    burst = past((80_000, 100))
+
+    assert fewest_replicas(burst, SHARP, 0.03, 64, margin=1.5) == pytest.approx(12, rel=0.2)
+    assert fewest_replicas(past((200, 3)), SHARP, 0.03, 64, margin=1.5) == 1.0
+    assert fewest_replicas(past((9_000, 500)), SHARP, 0.03, 64, margin=1.5) > 1.15
+    assert fewest_replicas(past((LEVELS[-1], 500)), SHARP, 0.03, 10_000, margin=1.5) > 300
 
 
 @given(
@@ -60,6 +90,7 @@ def test_the_busiest_load_of_the_past_is_told_by_share() -> None:
 
     assert busiest(came, 0.97) == pytest.approx(5_000, rel=0.1)
     assert busiest(came, 0.98) == pytest.approx(80_000, rel=0.1)
+    assert busiest(past((5_000, 0.5)), 0.97) == pytest.approx(5_000, rel=0.1)
     assert busiest(NOTHING, 0.97) == 0.0
 
 
@@ -96,5 +127,13 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
     assert (steady.variation, steady.margin) == (pytest.approx(0, abs=1e-6), 1.0)
     assert early.variation > 2
     assert 1 < late.margin < early.margin < 2
+    assert late.margin == 1 + 0.3 * (late.variation - 0.5) * 600 / (600 + 3600)
     assert History().variation == 0.0
     assert len(late.long) == COUNT
+
+
+def test_amounts_of_another_scale_are_refused_rather_than_misread() -> None:
+    with pytest.raises(ValueError, match="shorter"):
+        busiest((0.0,), 0.97)
+    with pytest.raises(ValueError, match="shorter"):
+        held_within((0.0,), 0.03)

@@ -1,6 +1,7 @@
 """What happened in each pod between two readings."""
 
-from dataclasses import replace
+import math
+from dataclasses import astuple, replace
 
 import pytest
 
@@ -28,6 +29,22 @@ def test_arrivals_are_those_who_are_there_now_and_those_who_left() -> None:
     assert (done.queued_before, done.queued_throughout) == (1, 1)
 
 
+def test_a_pod_without_a_queue_had_none_throughout() -> None:
+    pod = ImaginedPod()
+    emptied = one(pod.did(10.0, queued=4), pod.did(12.0))
+    filled = one(ImaginedPod().did(10.0), ImaginedPod().did(12.0, queued=4))
+
+    assert (emptied.queued_before, emptied.queued_throughout) == (4, 0)
+    assert (filled.queued_before, filled.queued_throughout) == (0, 0)
+
+
+def test_steps_are_those_between_the_readings() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0, finished=3), pod.did(12.0, finished=1, output_tokens=100, step_seconds=0.02)
+
+    assert (one(before, after).step_tokens, one(before, after).step_seconds) == (100, pytest.approx(2.0))
+
+
 def test_requests_that_were_refused_came_all_the_same() -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0), pod.did(12.0, rejected=7)
@@ -48,7 +65,7 @@ def test_late_are_slow_first_tokens_and_slow_answers() -> None:
     first, slow = one(before, after).late
 
     assert (first.requests, first.waited_seconds) == (4, 3.75)
-    assert slow.requests == 4
+    assert (slow.requests, slow.waited_seconds) == (4, 10.0)
 
 
 def test_a_long_prompt_may_take_longer_and_is_held_to_be_half_the_mean() -> None:
@@ -74,6 +91,10 @@ def test_the_first_reading_of_a_pod_and_the_same_one_again_say_nothing() -> None
 
     assert increments({}, [reading], SLO, 0.0) == ()
     assert one(reading, reading) is None
+    assert [
+        done.pod
+        for done in increments({"b": ImaginedPod("b").did(10.0)}, [reading, ImaginedPod("b").did(12.0)], SLO, 0.0)
+    ] == ["b"]
 
 
 @pytest.mark.parametrize(
@@ -105,9 +126,49 @@ def test_without_the_optional_metrics_the_rest_is_known() -> None:
     assert (done.arrived, done.late, done.step_tokens) == (5, (), 0)
 
 
-@pytest.mark.parametrize("poison", [{"finished_total": 1e9}, {"prompt_tokens_total": 1e12}])
-def test_more_than_any_engine_can_do_is_not_believed(poison: dict[str, float]) -> None:
+def is_possible(done: Increment) -> bool:
+    numbers = [value for value in astuple(done) if isinstance(value, float)]
+    numbers += [requests for requests, _ in done.late]
+    return all(0 <= value < 1e9 for value in numbers)
+
+
+@pytest.mark.parametrize("value", [-1.0, 1e13, math.inf, math.nan])
+@pytest.mark.parametrize(
+    "counter",
+    [
+        "queue_depth",
+        "running",
+        "finished_total",
+        "prompt_tokens_total",
+        "generation_tokens_total",
+        "rejections_total",
+        "step_seconds_total",
+        "step_tokens_total",
+    ],
+)
+def test_whatever_a_counter_says_only_what_is_possible_is_believed(counter: str, value: float) -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=5, queued=3, running=2)
+    poisoned = replace(after, **{counter: value})
+    looks = [one(before, poisoned), one(replace(before, **{counter: value}), poisoned)]
+
+    assert all(done is None or is_possible(done) for done in looks)
+    assert one(before, after) is not None
+
+
+@pytest.mark.parametrize(
+    ("histogram", "count"),
+    [
+        ("time_to_first_token", 1e13),
+        ("time_to_first_token", math.inf),
+        ("time_to_first_token", math.nan),
+        ("time_per_output_token", 1e13),
+        ("time_per_output_token", math.inf),
+    ],
+)
+def test_neither_are_histograms_that_no_engine_can_have(histogram: str, count: float) -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0), pod.did(12.0, finished=5)
+    poisoned = replace(getattr(after, histogram), counts=(*getattr(after, histogram).counts[:-1], count))
 
-    assert one(before, replace(after, **poison)) is None
+    assert one(before, replace(after, **{histogram: poisoned})) is None

@@ -1,5 +1,7 @@
 """Arrivals, and how large a request is."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchedllm.core.scaling.increments import increments
@@ -31,7 +33,21 @@ def test_sizes_are_means_and_follow_a_change_within_minutes() -> None:
 
     later = sizes.after(900.0, done(10, prompt_tokens=1000, output_tokens=500))
     assert later.prompt_tokens == pytest.approx(1142, abs=5)
+    assert later.output_tokens == pytest.approx(481, abs=1)
     assert later.tokens == later.prompt_tokens + later.output_tokens
+
+
+def test_an_idle_hour_does_not_make_the_first_answer_after_it_look_huge() -> None:
+    """Its tokens are told before it has ended."""
+    sizes = Sizes().after(2.0, done(10))
+    for _ in range(1800):
+        sizes = sizes.after(2.0, done(0))
+    pod = ImaginedPod()
+    before = pod.did(0.0)
+    under_way = replace(pod.did(2.0, running=5), generation_tokens_total=500.0)
+
+    assert sizes.tokens == 1200.0
+    assert sizes.after(2.0, increments({"a": before}, [under_way], Objective(), 0.0)).output_tokens == 250.0
 
 
 def test_a_rate_is_of_its_window() -> None:
@@ -51,7 +67,24 @@ def test_answers_of_one_round_of_scrapes_are_one_cell_and_old_ones_go() -> None:
     traffic = Traffic().after(0.0, 1.0).after(0.5, 2.0).after(1.0, 3.0)
     assert traffic.cells == ((0.0, 6.0),)
 
-    assert traffic.after(KEPT_SECONDS + 1, 1.0).cells == ((KEPT_SECONDS + 1, 1.0),)
+    assert traffic.after(KEPT_SECONDS, 1.0).cells == ((KEPT_SECONDS, 1.0),)
+    assert traffic.after(1.9, 4.0).after(2.5, 5.0).cells == ((0.0, 6.0), (1.9, 9.0))
+
+
+def test_rounds_are_told_apart_at_any_time_of_the_clock() -> None:
+    traffic = Traffic()
+    for at in (100.0, 102.0, 104.0, 500.0, 500.5):
+        traffic = traffic.after(at, 1.0)
+
+    assert traffic.cells == ((100.0, 1.0), (102.0, 1.0), (104.0, 1.0), (500.0, 2.0))
+    assert traffic.after(710.0, 3.0).cells == ((500.0, 2.0), (710.0, 3.0))
+    assert Traffic().after(100.0, 0.0).after(104.0, 8.0).requests_per_second(60.0, 104.0) == 2.0
+    assert traffic.requests_per_second(10.0, 509.5) == 0.2
+    assert traffic.requests_per_second(10.0, 510.0) == 0.0
+
+
+def test_a_second_look_at_the_same_time_forgets_nothing() -> None:
+    assert Sizes().after(2.0, done(10)).after(0.0, done(10)).prompts == 20
 
 
 def test_even_arrivals_are_steady_and_bursts_are_not() -> None:
@@ -68,5 +101,20 @@ def test_the_chance_of_rare_arrivals_is_no_burst() -> None:
 def test_a_short_watch_or_few_requests_tell_no_steadiness() -> None:
     assert not came(*[8.0] * 50).is_steady(100.0)
     assert not came(*[0.1] * 100).is_steady(200.0)
-    assert not Traffic(cells=((170.0, 29.0),), since_seconds=0.0).is_steady(180.0)
+    assert not tens(*[29 / 18] * 18).is_steady(1180.0)
+    assert tens(*[31 / 18] * 18).is_steady(1180.0)
+    assert not replace(tens(*[8.0] * 18), since_seconds=1001.0).is_steady(1180.0)
+
+
+def tens(*counts: float) -> Traffic:
+    """Arrivals of so many ten seconds up to second 1180, watched since second 1000."""
+    cells = ((1175.0 - 10 * index, count) for index, count in reversed(list(enumerate(counts))))
+    return Traffic(cells=tuple(cells), since_seconds=1000.0)
+
+
+def test_steady_is_what_varies_by_less_than_half_of_its_mean_beyond_chance() -> None:
+    assert tens(*[80.0, 120.0] * 9).is_steady(1180.0)
+    assert not tens(*[20.0, 180.0] * 9).is_steady(1180.0)
+    assert not tens(*[45.0, 155.0] * 9).is_steady(1180.0)
+    assert tens(*[55.0, 145.0] * 9).is_steady(1180.0)
     assert not Traffic().is_steady(1000.0)

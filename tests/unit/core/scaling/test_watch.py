@@ -14,7 +14,7 @@ def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
     for index, one in enumerate(did, 1):
         reading = pod.did(2.0 * index, **one)
         done = increments({name: seen.reading for name, seen in pods.items()}, [reading], Objective(), 0.0)
-        pods = watched(pods, done, 1200.0, 1000.0)
+        pods = watched(pods, done, 1200.0)
         pods[pod.name] = pods[pod.name]._replace(reading=reading)
     return pods
 
@@ -22,7 +22,7 @@ def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
 def test_the_load_of_a_pod_is_what_came_in_ten_seconds_and_what_waited_already() -> None:
     pod = steps(ImaginedPod(), {"finished": 5, "queued": 20}, {"finished": 5, "queued": 15})["a"]
 
-    assert pod.load_since(0.0) == (25 * 1200 + 20 * 1000) / 10
+    assert pod.load_since(0.0) == (25 + 20) * 1200 / 10
 
 
 def test_arrivals_of_more_than_ten_seconds_ago_are_no_load_any_more() -> None:
@@ -42,6 +42,15 @@ def test_the_highest_load_since_a_time_is_remembered_and_lower_ones_before_it_ar
     assert PodWatch(pod.reading).load_since(0.0) == 0.0
 
 
+def test_a_load_of_more_than_ten_minutes_ago_is_forgotten_and_one_of_the_same_height_replaced() -> None:
+    seen = PodWatch(ImaginedPod().did(0.0), peaks=((1.0, 9e9), (2.0, 8e9), (3.0, 1200.0)))
+    pod = ImaginedPod()
+    done = increments({"a": pod.did(600.0)}, [pod.did(602.0, finished=10)], Objective(), 0.0)
+
+    assert watched({"a": seen}, done, 1200.0)["a"].peaks == ((602.0, 1200.0),)
+    assert seen.load_since(1.0) == 8e9
+
+
 def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
     watch = Watch()
     for now in range(0, 100, 2):
@@ -50,8 +59,11 @@ def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
     assert len(watch.asked) == 10
     assert watch.asked_between(0.0, 30.0) == 3_000.0
     assert watch.asked_between(20.0, 60.0) == 9_000.0
+    assert watch.asked_between(40.0, 41.0) == watch.asked_between(39.0, 40.0) == 9_000.0
     assert watch.asked_between(200.0, 300.0) == 0.0
     assert watch.with_asked(5000.0, 1.0).asked == ((5000.0, 1.0),)
+    assert Watch().with_asked(0.0, 1.0).with_asked(1800.0, 2.0).asked == ((1800.0, 2.0),)
+    assert Watch().with_asked(0.0, 1.0).with_asked(9.0, 5.0).with_asked(9.5, 2.0).asked == ((0.0, 5.0),)
 
 
 def test_the_share_of_late_requests_is_of_all_that_were_answered() -> None:

@@ -52,12 +52,12 @@ def _catching_up(state: ScalingState, outlook: Outlook, working: int, queued: fl
 
     The queue that will have built up is counted too: what arrives beyond what the ready replicas do, for as long as a
     start takes, but no longer than it has been so already (of what has lasted for some time, that much more is to be
-    expected: Lindy's law). Before the engines have told what a replica does, see `_holding`.
+    expected: Lindy's law). Before it is known how fast a replica is, see `_holding`.
     """
     expected = working * state.policy.signals.queue_depth.per_replica
-    if not outlook.is_known:
+    if not (outlook.is_known and outlook.speed_is_known):
         return _holding(state, working, queued, running) if queued > expected else None
-    needed, late = 0.0, max(0.0, queued - expected) * outlook.prompt_tokens
+    needed, late = 0.0, max(0.0, queued - expected) * outlook.tokens
     drain_seconds = state.policy.signals.queue_depth.drain_seconds
     for window_seconds, demand in outlook.demands:
         lasting_seconds = min(window_seconds, outlook.startup_seconds)
