@@ -1,7 +1,7 @@
 """What the demand of the past asks for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.scaling.capacity import Capacity, held_within
@@ -60,6 +60,7 @@ def test_no_more_are_asked_for_than_there_may_be() -> None:
     assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, 20) == 20.0
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(LEVELS), st.floats(0.1, 1e5)), min_size=1, max_size=12),
     st.floats(0.01, 0.5),

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.api.resource import parse
@@ -167,6 +167,7 @@ def test_signs_of_another_clock_are_dropped() -> None:
     assert signs.update((Sign("Cold", "", 9e9, 9e9),), {}, 0.0, LIKE_TEN_MINUTES) == ()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.floats(0.1, 400), st.booleans()), max_size=60))
 def test_nothing_flaps(steps) -> None:
     """Whatever is seen, two changes of what is told lie ten minutes apart."""
