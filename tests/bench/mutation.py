@@ -1,7 +1,7 @@
 """Mutation score of `core/scaling`: are its tests good enough to notice that its code was changed?
 
 `make mutation` changes one module after the other, MODULES="capacity limits" only these, and tries each change against
-the tests of the module's own name (`test_decide.py` where there are none): stricter than against all, and quicker. The
+the tests of the module's own name (or those of the chain): stricter than against all, and quicker. The
 tests of hypothesis are left out, since they take longest by far. Mutants and results are kept in build/mutation: a run
 that was stopped goes on, and in a module's folder there `mutmut show NAME` shows a mutant.
 """
@@ -18,14 +18,14 @@ FOLDER = ROOT / "build/mutation"
 SOURCES = Path("batchedllm/core/scaling")
 TESTS = Path("tests/unit/core/scaling")
 
-# mutmut wants the package in a folder `src`. The constant is generous: on a busy machine a slow test is no endless one.
+# mutmut wants the package in a folder `src`, and multiplies the constant by 15: half a minute for an endless loop.
 SETTINGS = """
 [tool.mutmut]
 source_paths = ["src"]
 only_mutate = ["src/{source}"]
 pytest_add_cli_args_test_selection = ["{tests}"]
 pytest_add_cli_args = ["-m", "not hypothesis", "-p", "no:xdist", "-p", "no:cacheprovider", "-p", "no:asyncio"]
-timeout_constant = 30.0
+timeout_constant = 2.0
 use_git_change_detection = false
 track_dependencies = false
 
@@ -34,6 +34,9 @@ addopts = "--import-mode=importlib"
 pythonpath = ["tests"]
 markers = ["hypothesis"]
 """
+
+TESTED_WITH = {"signs": "recommendations"}
+"""Modules that are tested with another one."""
 
 KILLED = frozenset({"killed", "timeout", "segfault", "suspicious"})
 
@@ -46,7 +49,7 @@ def modules() -> list[str]:
 
 
 def tests_of(module: str) -> Path:
-    own = TESTS / f"test_{module.partition('.')[0]}.py"
+    own = TESTS / f"test_{TESTED_WITH.get(module, module.partition('.')[0])}.py"
     return own if (ROOT / own).exists() else TESTS / "test_decide.py"
 
 

@@ -4,7 +4,7 @@ from dataclasses import replace
 from itertools import pairwise
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.scaling.capacity import (
@@ -189,6 +189,7 @@ def test_what_was_seen_fades_and_the_speed_stays_for_half_an_hour() -> None:
     assert capacity.tokens_per_second == pytest.approx(30_000)
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.integers(0, COUNT - 1), st.floats(0, 1e4), st.floats(0, 1)), max_size=20),
     st.floats(1, 1e6),

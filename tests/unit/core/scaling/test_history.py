@@ -1,7 +1,7 @@
 """What the demand of the past asks for."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.scaling.capacity import Capacity, held_within
@@ -70,6 +70,7 @@ def test_a_margin_is_for_larger_bursts_and_not_for_more_replicas_than_those_need
     assert fewest_replicas(past((LEVELS[-1], 500)), SHARP, 0.03, 10_000, margin=1.5) > 300
 
 
+@settings(deadline=None)
 @given(
     st.lists(st.tuples(st.sampled_from(LEVELS), st.floats(0.1, 1e5)), min_size=1, max_size=12),
     st.floats(0.01, 0.5),

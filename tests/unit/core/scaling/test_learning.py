@@ -119,3 +119,50 @@ def test_a_new_pod_is_first_looked_at_and_then_counted() -> None:
     lesson = looks(load_of(first.did(0.0)), load_of(first.did(2.0, finished=2), second.did(2.0, finished=5)))
 
     assert lesson.watch.traffic.requests_per_second(10.0, 2.0) == pytest.approx(1.0)
+
+
+def test_each_answer_is_booked_once_however_many_reasons_there_are_to_call_it_late() -> None:
+    pod, late = ImaginedPod(), (0.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0)
+    looks_at = [pod.did(0.0)]
+    for at in (2.0, 4.0):
+        before = pod.reading.time_to_first_token.counts
+        read = pod.did(at, finished=5, tpot_seconds=0.3 if at > 2 else 0.01)
+        counts = tuple(old + new for old, new in zip(before, (5.0, *late[1:]), strict=True))
+        pod.reading = replace(read, time_to_first_token=replace(read.time_to_first_token, counts=counts))
+        looks_at.append(pod.reading)
+    capacity = looks(*map(load_of, looks_at)).experience.capacity
+
+    assert sum(capacity.answered) == pytest.approx(20, rel=0.01)
+    assert sum(capacity.late) == pytest.approx(5 + 5 + 5, rel=0.01)
+
+
+def test_answers_in_time_are_booked_at_the_highest_load_of_the_ten_seconds_before() -> None:
+    pod = ImaginedPod()
+    seen = [pod.did(0.0), pod.did(2.0, finished=100), pod.did(4.0, finished=1), pod.did(13.0, finished=50)]
+    lesson = Lesson(Experience(), Watch(), is_told=False)
+    for one in seen:
+        lesson = learn(lesson.experience, lesson.watch, load_of(one), SLO, one.at_seconds, met_by_tokens_per_second=0.0)
+
+    assert lesson.experience.capacity.answered[index_of(101 * 120)] == pytest.approx(51, rel=0.01)
+
+
+def test_time_is_watched_from_the_second_look_on_whatever_lies_between() -> None:
+    assert looks(*days_work(ImaginedPod(), 60, finished=10)).experience.history.watched_seconds == 118
+    assert looks(*days_work(ImaginedPod(), 5, finished=10), every_seconds=0.5).experience.history.watched_seconds == 2
+
+
+def test_answers_are_told_for_a_minute() -> None:
+    assert [one[0] for one in looks(*days_work(ImaginedPod(), 60, finished=10)).watch.answered] == [
+        60.0 + 2 * index for index in range(30)
+    ]
+
+
+def test_an_engine_that_does_nothing_about_its_queue_shows_no_speed() -> None:
+    assert looks(*days_work(ImaginedPod(), 20, queued=100)).experience.capacity.full_samples == 0
+
+
+@pytest.mark.parametrize("few", [{"output_tokens": 20}, {"output_tokens": 10}, {"step_seconds": 0.0}])
+def test_few_steps_or_ones_that_take_no_time_tell_nothing(few: dict[str, float]) -> None:
+    capacity = looks(*days_work(ImaginedPod(), 5, finished=1, **few)).experience.capacity
+
+    assert (capacity.fastest_step_seconds, capacity.busy_weight) == (None, 0.0)
