@@ -61,8 +61,7 @@ MANIFEST: dict[str, Any] = {
         },
     },
 }
-"""A batch of 4, so that few requests need many replicas; all signals at their defaults. With a batch of 2 chance in the
-routing decides what is learned of a replica, and two seeds of the simulator agree for 65 % of the time only."""
+"""A batch of 4, so that few requests need many replicas; all signals at their defaults."""
 
 
 @dataclass(frozen=True, slots=True)
