@@ -21,6 +21,18 @@ def cluster() -> "Cluster":
     return testbed.ensure_cluster(gpus=Gpus(count=128))
 
 
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where groups are asked for and not held: tests of one group would starve each other unnoticed."""
+    if getattr(session.config.option, "loadgroup", False):
+        alone = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        if alone:
+            raise pytest.UsageError(
+                f"pytest-xdist does not hold the group of {alone[0]}: its version and pytest's differ"
+            )
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     """Add to the report of a failed test on a cluster what was wrong there, while it is still to be seen."""

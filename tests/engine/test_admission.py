@@ -23,7 +23,7 @@ CLIENTS = 12
 FEW_RESTARTS = {"sim": 3, "cpu": 2}
 """Each start of the real engine takes a minute of two cores."""
 
-pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.slow]
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.xdist_group("engine"), pytest.mark.slow]
 
 
 @dataclass(frozen=True)

@@ -69,7 +69,9 @@ def own(world: World, variant: str, tokens_per_second: float) -> OwnPolicy:
         speed = WRONG_CAPACITY[variant] * tokens_per_second
         capacity = LearnedCapacity(full_tokens_per_second=speed, full_samples=SAMPLES_FULL)
         memory = Memory(experience=Experience(capacity))
-    return OwnPolicy(ScalingState(scaling, Fleet(0, 0, 0), None, memory), world.scrape_seconds)
+    return OwnPolicy(
+        ScalingState(scaling, Fleet(0, 0, 0), None, memory), world.scrape_seconds, float(world.startup_seconds)
+    )
 
 
 def _autoscaler(task: Task, case: Case) -> Autoscaler:
