@@ -1,10 +1,12 @@
 """What the demand of the past asks for."""
 
+from math import exp
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from batchedllm.core.scaling.capacity import Capacity, held_within
+from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.history import History, _late, busiest, fewest_replicas
 from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, index_of, with_added
 from batchedllm.core.scaling.objective import Objective
@@ -53,6 +55,7 @@ def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_pa
     assert _late([(20, 100.0)], rising, RATIO**2.5) == pytest.approx(17.5)
     assert _late([(20, 100.0)], rising, RATIO**3) == pytest.approx(17)
     assert _late([(20, 100.0), (10, 50.0)], rising, RATIO**2) == pytest.approx(18 + 4)
+    assert _late([(3, 100.0)], rising, RATIO**2.5) == pytest.approx(0.5)
     assert _late([(0, 100.0), (1, 100.0)], rising, RATIO**5) == 0
 
 
@@ -93,6 +96,15 @@ def test_the_long_memory_keeps_a_burst_for_half_an_hour_and_the_short_one_for_mi
     assert history.short[burst] / sum(history.short) < 0.01
 
 
+def test_each_memory_forgets_at_its_own_pace() -> None:
+    level = index_of(5_000)
+    history = History().after(1.0, 5_000, 10, is_met_anyway=False).after(60.0, 0, 0, is_met_anyway=False)
+
+    assert history.long[level] == pytest.approx(10 * exp(-60 / 1200))
+    assert history.short[level] == pytest.approx(10 * exp(-1))
+    assert (history.seconds, history.watched_seconds) == (pytest.approx(60 + exp(-60 / 1200)), 61)
+
+
 def test_what_added_replicas_meet_asks_for_none_to_be_kept() -> None:
     history = watched(History(), 5, 80_000, 20, met=True)
 
@@ -126,5 +138,3 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
 def test_amounts_of_another_scale_are_refused_rather_than_misread() -> None:
     with pytest.raises(ValueError, match="shorter"):
         busiest((0.0,), 0.97)
-    with pytest.raises(ValueError, match="shorter"):
-        held_within((0.0,), 0.03)

@@ -26,6 +26,7 @@ def test_an_engine_that_restarted_began_anew() -> None:
 def test_late_is_what_lies_above_the_bound_evenly_spread_within_its_bucket() -> None:
     assert late(BOUNDS, (5, 4, 8, 2), 1.5) == (Late(2.0, 1.75), Late(8, 3.0), Late(2, 4.0))
     assert late(BOUNDS, (0, 0, 8, 0), 3.5) == (Late(2.0, 3.75),)
+    assert late(BOUNDS, (0, 0, 1, 0), 2.0) == (Late(1, 3.0),)
     assert late(BOUNDS, (5, 4, 8, 2), 2.0) == (Late(8, 3.0), Late(2, 4.0))
 
 
