@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge images push
+.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge agreement images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -28,9 +28,11 @@ lock: venv ## pin the newest versions that requirements.in allows (hashes, no ad
 
 HELM = $$($(RUN) -c "from testbed import tools; print(tools.helm())")
 
-generate: venv ## write every generated file again: CRD, field reference, chart, plain manifest
+generate: venv ## write every generated file again: CRD, references, chart, plain manifest, engine metrics
 	@$(RUN) crds/generate.py
+	@$(RUN) -m batchedllm_engine.middleware --reference > docs/admission-reference.md
 	@$(RUN) helm/generate.py --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py
 
 lint: venv ## formatting, lint, types, import contracts, and that generated files are current
 	@$(VENV)/bin/ruff format --check --quiet .
@@ -39,6 +41,7 @@ lint: venv ## formatting, lint, types, import contracts, and that generated file
 	@PYTHONPATH=operator:engine_image $(VENV)/bin/lint-imports --no-logo | tail -n 20
 	@$(RUN) crds/generate.py --check
 	@$(RUN) helm/generate.py --check --helm "$(HELM)"
+	@$(RUN) engine_image/generate.py --check
 
 unit: venv ## tests that need no cluster
 	@$(VENV)/bin/pytest tests -m 'not cluster and not engine and not chart' -q
@@ -69,6 +72,10 @@ test-faults: venv ## of these only: the operator killed, doubled, cut off and mi
 	@$(RUN) -m testbed up
 	@$(VENV)/bin/pytest tests/cluster/test_operator_faults.py -q --durations=10
 
+test-restarts: venv ## 50 rolling restarts under load that lose no accepted request; RESTARTS=5 for fewer, ENGINE=cpu for a real vLLM
+	@$(RUN) -m testbed up
+	@RESTARTS=$(or $(RESTARTS),50) $(VENV)/bin/pytest tests/engine/test_admission.py -q -s -k "restarts and $(or $(ENGINE),sim)" --timeout 14400
+
 cluster: venv ## start the testbed's cluster, or repair it
 	@$(RUN) -m testbed up
 
@@ -92,6 +99,9 @@ bench: venv ## the numbers of docs/performance.md: some 12 minutes, best on an i
 
 judge: venv ## the tables of docs/scaling.md: TRACES=folder [PROCESSES=2]; long the first time, then only what has changed
 	@PYTHONPATH=$$($(VENV)/bin/python tests/bench/compiled.py):tests $(VENV)/bin/python -m bench.scaling_judge --traces "$(TRACES)" --processes $(or $(PROCESSES),1) --write
+
+agreement: venv ## the same burst on a cluster and in the simulator, for docs/scaling.md: 5 minutes; INDEX=1 for another cluster
+	@PYTHONPATH=tests:operator:engine_image $(VENV)/bin/python -m bench.scaling_agreement --index $(or $(INDEX),0) --write
 
 images: venv ## build the project's images into archives (docker, or buildah where there is none)
 	@$(RUN) -m testbed build-image operator engine-sim engine-cpu

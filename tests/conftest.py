@@ -13,12 +13,24 @@ if TYPE_CHECKING:
 
 @pytest.fixture(scope="session")
 def cluster() -> "Cluster":
-    """The cluster of this run: the one KUBECONFIG names, or the testbed's own, which stays up afterwards."""
+    """The cluster of this run: the one KUBECONFIG names, or the testbed's own (TESTBED_INDEX), which stays up."""
     import testbed  # noqa: PLC0415 - tests without a cluster must not need it
     from testbed.definition import Gpus  # noqa: PLC0415 - as above
 
     # Every replica takes a GPU, and tests run beside each other: none of them is to wait for another one's.
     return testbed.ensure_cluster(gpus=Gpus(count=128))
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
+    """Refuse to run where groups are asked for and not held: tests of one group would starve each other unnoticed."""
+    if getattr(session.config.option, "loadgroup", False):
+        alone = [
+            item.nodeid for item in session.items if item.get_closest_marker("xdist_group") and "@" not in item.nodeid
+        ]
+        if alone:
+            raise pytest.UsageError(
+                f"pytest-xdist does not hold the group of {alone[0]}: its version and pytest's differ"
+            )
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,12 +29,21 @@ def ordered(low: str, high: str) -> Callable[[dict[str, Any]], bool]:
     return lambda one: low not in one or (high in one and one[low] <= one[high])
 
 
-def _only_rank_0_as_default(classes: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Let no class but that of rank 0 be the default."""
-    return [
-        {key: value for key, value in one.items() if key != "default" or one["rank"] == 0 or value is False}
-        for one in classes
-    ]
+def _agreed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Make classes, admission, batch and image agree, as the API server asks for."""
+    if not spec.get("priority", {}).get("classes") and "admission" not in spec:
+        return spec
+    admission = dict(spec.get("admission", {}))
+    first, *others = spec.get("priority", {}).get("classes") or [None]
+    found = {**spec, "admission": admission}
+    if "maxNumSeqs" not in spec.get("batching", {}):
+        admission.setdefault("maxRunningRequests", 7)
+    if first is not None:
+        admission.setdefault("apiKeys", {"secretRef": {"name": "keys", "key": "all"}})
+        plain = {key: value for key, value in first.items() if key != "keyOnly"}
+        rest = [{key: value for key, value in one.items() if key != "default"} for one in others]
+        found["priority"] = {**spec["priority"], "classes": [{**plain, "default": True}, *rest]}
+    return found
 
 
 models = st.fixed_dictionaries(
@@ -56,13 +65,36 @@ batching = some(
     maxNumSeqs=st.integers(1, 65536),
     maxNumBatchedTokens=st.integers(1, 65536),
 ).filter(ordered("maxNumSeqs", "maxNumBatchedTokens"))
-classes = (
-    st.lists(
-        st.fixed_dictionaries({"name": words, "rank": st.integers(-1000, 1000)}, optional={"default": st.booleans()}),
-        max_size=4,
-        unique_by=(lambda one: one["name"], lambda one: one["rank"]),
-    )
-).map(_only_rank_0_as_default)
+rate_limits = st.one_of(
+    st.fixed_dictionaries({"requestsPerMinute": st.integers(1, 10**12)}),
+    st.fixed_dictionaries({"tokensPerMinute": st.integers(1, 10**12)}),
+)
+classes = st.lists(
+    st.fixed_dictionaries(
+        {"name": words, "rank": st.integers(-1000, 1000)},
+        optional={
+            "keyOnly": st.booleans(),
+            "maxQueueSeconds": st.integers(1, 86400),
+            "maxRunningRequests": st.integers(1, 10**12),
+            "rateLimit": rate_limits,
+        },
+    ),
+    max_size=4,
+    unique_by=(lambda one: one["name"], lambda one: one["rank"]),
+)
+admission = some(
+    mode=st.sampled_from(["auto", "middleware"]),
+    maxQueuedRequests=st.integers(1, 10**6),
+    maxQueuedTokens=st.integers(1, 10**9),
+    maxQueueSeconds=st.integers(1, 86400),
+    maxRunningRequests=st.integers(1, 10**12),
+    maxOutputTokens=st.integers(1, 10**12),
+    requestTimeoutSeconds=st.integers(1, 86400),
+    rateLimit=rate_limits,
+    apiKeys=st.fixed_dictionaries(
+        {"secretRef": st.fixed_dictionaries({"name": words, "key": words})}, optional={"required": st.booleans()}
+    ),
+)
 schedules = lists_of(
     st.fixed_dictionaries(
         {
@@ -155,12 +187,12 @@ valid_specs: Json = st.fixed_dictionaries(
         ),
         "batching": batching,
         "priority": some(classes=classes, podPriorityClassName=words),
-        "admission": some(maxQueuedRequests=st.integers(1, 10**6), maxQueuedTokens=st.integers(1, 10**9)),
+        "admission": admission,
         "scaling": scaling,
         "rollout": rollout,
         "engine": engine,
         "pod": pod,
         "replicas": st.integers(0, 10000),
     },
-).map(_without_unread_replicas)
+).map(lambda spec: _agreed(_without_unread_replicas(spec)))
 """Specs as users write them; defaults are not filled in."""

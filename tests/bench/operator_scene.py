@@ -37,7 +37,12 @@ SPEC: Mapping[str, Any] = {
     "pod": {
         "tolerations": [{"key": kwok.ANNOTATION, "operator": "Exists", "effect": "NoSchedule"}],
     },
-    "scaling": {"maxReplicas": 4, "scaleUp": ANY_CHANGE, "scaleDown": {**ANY_CHANGE, "stabilizationSeconds": 0}},
+    "scaling": {
+        "maxReplicas": 4,
+        "signals": {"pastDemand": {"role": "off"}},
+        "scaleUp": ANY_CHANGE,
+        "scaleDown": {**ANY_CHANGE, "stabilizationSeconds": 0},
+    },
 }
 """All defaults but what lands the pods on fake nodes and lets a burst be over at once."""
 

@@ -230,9 +230,42 @@ REFUSED = [
     ),
     pytest.param(
         "priority.classes",
-        [{"name": "a", "rank": 3, "default": True}],
-        r"spec\.priority\.classes\[0\]\.rank: .*is 3, must be 0 in the default class",
-        id="rank of the default class",
+        [{"name": "a", "rank": 3, "keyOnly": True, "default": True}],
+        r"spec\.priority\.classes\[0\]\.keyOnly: .*must not be set in the default class",
+        id="default class for holders of keys",
+    ),
+    pytest.param(
+        "priority.classes",
+        [{"name": "a", "rank": 3, "keyOnly": True}, {"name": "b", "rank": 0, "default": True}],
+        r"spec\.priority\.classes: .*keyOnly needs admission\.apiKeys",
+        id="class for holders of keys without keys",
+    ),
+    pytest.param(
+        "priority.classes",
+        [{"name": "a", "rank": 3}],
+        r"spec\.priority\.classes: .*one class needs default: true",
+        id="no default class",
+    ),
+    pytest.param(
+        "admission",
+        {"mode": "engine", "requestTimeoutSeconds": 5},
+        r"spec\.admission\.mode: .*only the middleware can hold",
+        id="a limit that the engine cannot hold",
+    ),
+    pytest.param(
+        "admission",
+        {"maxQueueSeconds": 5},
+        r"spec\.admission: .*needs batching\.maxNumSeqs or admission\.maxRunningRequests",
+        id="a queue that cannot be left",
+    ),
+    pytest.param(
+        "admission.rateLimit", {}, r"spec\.admission\.rateLimit: .*needs requestsPerMinute", id="rate without a rate"
+    ),
+    pytest.param(
+        "admission.rateLimit",
+        {"requestsPerMinute": 0},
+        r"spec\.admission\.rateLimit\.requestsPerMinute: .*greater than or equal to 1",
+        id="no requests at all",
     ),
     pytest.param(
         "rollout",
@@ -394,6 +427,24 @@ REFUSED = [
 ]
 
 
+def test_a_default_class_of_another_rank_is_refused_where_the_engine_itself_ranks(cluster):
+    spec = with_field("priority.classes", [{"name": "a", "rank": 3, "default": True}])
+
+    with pytest.raises(TestbedError, match=r"spec\.priority\.classes: .*default class must have rank 0"):
+        dry_run(cluster, resource({**spec, "admission": {"mode": "engine"}}))
+
+    dry_run(cluster, resource(spec))
+
+
+def test_several_servers_are_refused_where_each_would_have_limits_of_its_own(cluster):
+    spec = with_field("engine.arguments", ["--api_server_count=2"])
+
+    with pytest.raises(TestbedError, match=r"spec\.engine\.arguments: .*limits of its own"):
+        dry_run(cluster, resource({**spec, "admission": {"mode": "middleware"}}))
+
+    dry_run(cluster, resource(spec))
+
+
 @pytest.mark.parametrize(("path", "value", "words"), REFUSED)
 def test_bad_input_is_refused_with_path_value_and_what_is_expected(cluster, path, value, words):
     with pytest.raises(TestbedError) as refusal:
@@ -438,7 +489,7 @@ def test_a_name_that_no_service_or_pod_could_take_is_refused(cluster, name, word
 def test_the_smallest_resource_is_accepted_and_gets_the_defaults_that_the_types_have(cluster):
     [stored] = dry_run(cluster, resource({"model": {"id": "org/model"}}, "a" * names.MAX_NAME_LENGTH))
 
-    assert stored["spec"]["scaling"]["scaleDown"]["stabilizationSeconds"] == 300
+    assert stored["spec"]["scaling"]["scaleDown"]["periodSeconds"] == 30
     assert stored["spec"]["engine"]["sharedMemory"] == "2Gi"
     assert parse(stored) == parse(resource({"model": {"id": "org/model"}}))
 

@@ -1,6 +1,7 @@
 """The memory plan on a real cluster: what does not fit is not made, models are inspected, and all of it is told."""
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -108,6 +109,21 @@ def test_the_goal_chooses_what_the_spec_leaves_open_and_says_why(planner: Runnin
     assert "latency" in chosen["batching.maxNumSeqs"]["reason"]
 
 
+def test_what_cannot_be_planned_gets_the_length_that_the_engine_finds_and_shows_what_is_known(
+    planner: RunningOperator, models: Models
+) -> None:
+    packed = {"kvCacheDtype": "int8_per_token_head"}  # only the engine's attention backend knows its layout
+    models.apply("llama", model=LLAMA, gpu={"product": "NVIDIA-H200"}, memory=packed, **NO_REPLICAS)
+
+    wait_for_reason(models, "llama", "PlanUnknown")
+
+    deployment = models.wait_for_children("llama")["Deployment"]
+    assert "--max-model-len=auto" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    described = models.kubectl("describe", "batchedllm", "llama")
+    assert "the engine takes the longest length that fits" in described
+    assert re.search(r"Certainty:\n(?: +[A-Z][\w ]+: +\w+\n){7}", described), described
+
+
 def test_the_nodes_labels_tell_the_memory(planner: RunningOperator, models: Models) -> None:
     models.apply("llama", model=LLAMA, batching={"maxModelLen": 8192}, **NO_REPLICAS)
 
@@ -186,7 +202,7 @@ ON_A_VOLUME = {"source": {"pvc": {"claimName": "models"}}}
 
 @pytest.mark.engine
 @pytest.mark.xdist_group("engine")
-def test_a_model_on_a_volume_is_inspected_once_and_known_after_a_restart(
+def test_a_model_on_a_volume_is_inspected_once_for_all_who_ask_and_known_after_a_restart(
     start_operator: StartOperator, models: Models, folder: Path, cpu_engine: dict[str, Any]
 ) -> None:
     config = (Path(__file__).parents[1] / "data/model_configs/llama-3.1-8b.json").read_text()
@@ -199,11 +215,17 @@ def test_a_model_on_a_volume_is_inspected_once_and_known_after_a_restart(
 
     wait_for_reason(models, "llama", "Inspecting")
     assert models.children("llama") == {}
-    wait_for_reason(models, "llama", "Fits", seconds=180)
-    models.wait_for_children("llama")
-    told = plan(models, "llama")
-    assert told["modelSource"] == "inspection"
-    assert told["bytes"]["weights"] == pytest.approx(14.96 * 2**30, rel=0.005)
+    (pod,) = eventually(lambda: models.list("pods", "batchedllm.dev/inspects"), what="the inspection's pod")
+    models.apply("shorter", **spec, batching={"maxModelLen": 2048}, **NO_REPLICAS)
+    waits = wait_for_reason(models, "shorter", "Inspecting")
+    assert waits["message"].startswith(pod["metadata"]["name"]), "it waits for the pod of the other"
+    for name in ("llama", "shorter"):
+        wait_for_reason(models, name, "Fits", seconds=180)
+        models.wait_for_children(name)
+        told = plan(models, name)
+        assert told["modelSource"] == "inspection"
+        assert told["bytes"]["weights"] == pytest.approx(14.96 * 2**30, rel=0.005)
+        assert (told["certainty"]["weights"], told["errorBytes"]["weights"]) == ("exact", 0)
     eventually(lambda: not models.list("pods", "batchedllm.dev/inspects"), what="the inspection's pod is gone")
 
     assert operator.terminate() == 0

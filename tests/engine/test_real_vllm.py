@@ -5,6 +5,7 @@ import json
 import subprocess
 import sys
 import time
+import urllib.request
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ import yaml
 
 from demo.burst import play
 from demo.trace import Arrival
+from engine_contract import breaches, own_families, series, steps_agree
 
 ROOT = Path(__file__).parents[2]
 READY_SECONDS = 420
@@ -57,6 +59,22 @@ def plan_is_what_the_engine_has(cluster, namespace):
         "driftPercent": "0.00",
     }
     assert told.items() <= seen["actual"].items(), seen["actual"]
+
+
+def the_engine_tells_of_itself(address):
+    """Its own `/metrics` has what the plugin, the exporter and the start add, and it agrees with what vLLM counts."""
+    with urllib.request.urlopen(f"{address}/metrics", timeout=30) as answer:
+        text = answer.read().decode()
+    assert breaches(text) == []
+    assert steps_agree(text) == []
+    assert series(text, "batchedllm_engine:decode_steps_total", batch_le="8") > 0, "the rush filled the batch of 8"
+    assert series(text, "batchedllm_engine:step_tokens_sum", phase="prefill") > 0
+    assert series(text, "batchedllm_engine:stat_logger_errors_total") == 0
+    assert series(text, "batchedllm_engine:memory_bytes", term="kv_cache") == pytest.approx(64 << 20, abs=0.005 * 2**30)
+    phases = {sample.labels["phase"] for sample in own_families(text)["batchedllm_engine:startup_seconds"].samples}
+    assert phases >= {"preflight", "import", "engine", "initialize", "total"}
+    assert series(text, "batchedllm_engine:gpu_exporter_up") == 0
+    assert [name for name in own_families(text) if name.startswith("DCGM_")] == [], "there is no GPU to tell of"
 
 
 async def keep_busy(address, clients, request, until):
@@ -109,6 +127,7 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
         return seen["wantedReplicas"] == 1 and seen.get("replicas") == 1
 
     in_the_rush = asyncio.run(keep_busy(address, 24, Arrival(0, 64, 200), second_replica_is_wanted))
+    the_engine_tells_of_itself(address)
     decisions = status(cluster, namespace)["decisions"]
     in_the_calm = asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), second_replica_serves))
     assert status(cluster, namespace)["readyReplicas"] == 2
@@ -121,3 +140,35 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     assert status(cluster, namespace)["wantedReplicas"] == 1
     assert [one.error for one in (*in_the_rush, *in_the_calm) if one.error] == []
     assert min(one.tokens for one in in_the_rush) > 0
+
+
+def test_a_start_that_cannot_succeed_ends_in_seconds_with_one_line_that_says_why(cluster, namespace):
+    """Kubernetes gives a pod 64 MiB of shared memory; vLLM needs more, and would notice after half a minute."""
+    cluster.load_image("engine-cpu")
+    pod = {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": "refused"},
+        "spec": {
+            "restartPolicy": "Never",
+            "securityContext": {"runAsNonRoot": True, "runAsUser": 10001, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [
+                {
+                    "name": "engine",
+                    "image": "batchedllm.dev/engine:0.1.0-cpu",
+                    "imagePullPolicy": "Never",
+                    "args": ["/models/tiny", "--load-format=dummy"],
+                    "securityContext": {"readOnlyRootFilesystem": True, "allowPrivilegeEscalation": False},
+                }
+            ],
+        },
+    }
+    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(pod))
+
+    def ended():
+        status = json.loads(cluster.kubectl("get", "pod", "refused", "-n", namespace, "-o", "json"))["status"]
+        return status.get("containerStatuses", [{}])[0].get("state", {}).get("terminated")
+
+    end = eventually(ended, 60, "the container ends")
+    assert end["exitCode"] == 25
+    assert end["message"].startswith("preflight: TooLittleSharedMemory: shared memory is too small: 64 MiB are free")

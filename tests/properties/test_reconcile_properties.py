@@ -12,6 +12,7 @@ from batchedllm.core.manifests.children import children
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now
+from batchedllm.core.scaling.schedule import bounds_at
 from pod_states import pods
 from samples import DEFAULTS, NOW, gathered, load, resource
 from server_side_apply import apply, edit
@@ -85,7 +86,8 @@ def test_the_operator_never_asks_for_more_or_fewer_replicas_than_allowed(spec, t
     for number in range(5):
         look = done(look, reconcile(look, DEFAULTS, later(10 * number)))
 
-        assert limits["minReplicas"] <= replicas_of(look) <= limits["maxReplicas"]
+        bounds = bounds_at(parse(look.resource).scaling, later(10 * number).wall)
+        assert bounds.low <= replicas_of(look) <= bounds.high
 
 
 @unhurried

@@ -63,6 +63,8 @@ authorization:
 resolvConf: $state/resolv.conf
 podLogsDir: $state/pod-logs
 volumePluginDir: $state/volume-plugins
+# A changed ConfigMap or Secret is in its pods after this and half of it; the default is a minute.
+syncFrequency: 4s
 # A developer's disk may be fuller than the defaults allow; images of the tests must stay all the same.
 imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import Any, Final
 
-from batchedllm_engine.inspect.foreign import Foreign
+from batchedllm_engine.foreign import Foreign
 
 KINDS: Final = {
     "FullAttentionSpec": "full",

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
 
-from batchedllm_engine.inspect.foreign import Foreign, module
+from batchedllm_engine.foreign import Foreign, module
 from batchedllm_engine.inspect.pretended_gpu import pretend, without_memory
 from batchedllm_engine.inspect.request import Request
 

@@ -13,7 +13,7 @@ from importlib.machinery import ModuleSpec
 from types import ModuleType, SimpleNamespace
 from typing import Any, Final
 
-from batchedllm_engine.inspect.foreign import Foreign, module
+from batchedllm_engine.foreign import Foreign, module
 
 NAME: Final = "NVIDIA H100 80GB HBM3"
 CAPABILITY: Final = (9, 0)

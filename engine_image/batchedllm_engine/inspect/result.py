@@ -2,11 +2,11 @@
 
 from typing import Any
 
+from batchedllm_engine.foreign import Foreign
 from batchedllm_engine.inspect import engine
 from batchedllm_engine.inspect.caches import grouped
 from batchedllm_engine.inspect.config_subset import subset
 from batchedllm_engine.inspect.failures import VERSION
-from batchedllm_engine.inspect.foreign import Foreign
 from batchedllm_engine.inspect.request import Request
 from batchedllm_engine.inspect.source import Source, keep_offline, locate
 

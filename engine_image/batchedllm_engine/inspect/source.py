@@ -6,9 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from batchedllm_engine.foreign import module
 from batchedllm_engine.inspect.classification import ADVICE
 from batchedllm_engine.inspect.failures import InspectionError, Reason
-from batchedllm_engine.inspect.foreign import module
 from batchedllm_engine.inspect.request import Request
 
 CONFIG: Final = "config.json"

@@ -3,11 +3,15 @@
 import asyncio
 import contextlib
 import signal
+import socket
 import sys
 import time
+from collections.abc import Iterator
 
-from aiohttp import web
+import uvicorn
+from prometheus_client import REGISTRY
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES
 from batchedllm_engine.simulated.arguments import EngineOptions, parse
@@ -16,6 +20,10 @@ from batchedllm_engine.simulated.failures import ENGINE_DEAD, end_at_start, refu
 from batchedllm_engine.simulated.server import EngineServer, drained
 from batchedllm_engine.simulated.start import EngineStart, plan_start
 
+KEEP_ALIVE_SECONDS = 5
+"""vLLM's VLLM_HTTP_TIMEOUT_KEEP_ALIVE."""
+CUT_SECONDS = 1
+"""For answers that the drain did not wait for; then they are cut."""
 GPUS = {"H200": (H200_STEP_TIMES, H200_LOAD), "H100": (H100_STEP_TIMES, H100_LOAD)}
 
 
@@ -37,32 +45,56 @@ def _log(line: str) -> None:
     sys.stderr.write(f"INFO {line}\n")
 
 
+class _Server(uvicorn.Server):
+    """Leaves signals to whoever waits for them, as vLLM's does, and says when it listens."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        _log(f"Application startup complete. Serving on {self.config.host}:{self.config.port}")
+
+
 async def _serve(options: EngineOptions, start: EngineStart) -> None:
-    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu])
+    engine = SimulatedEngine(start.settings, *GPUS[options.sim_gpu], batch_steps=BatchSteps())
     driver = EngineDriver(engine, time_scale=options.sim_time_scale, stalled=options.sim_failure == "stall")
-    server = EngineServer(options, start, driver)
-    runner = web.AppRunner(server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=0.5)
+    server = EngineServer(options, start, driver, registry=REGISTRY)
+    application = server.application()
+    web = application.state.server = _Server(
+        uvicorn.Config(
+            application,
+            options.host,
+            options.port,
+            backlog=1024,
+            lifespan="on",
+            log_level="warning",
+            access_log=False,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=CUT_SECONDS,
+        )
+    )
     stop = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stop.set)
-    await runner.setup()
-    await web.TCPSite(runner, options.host, options.port, backlog=1024).start()
-    _log(f"Application startup complete. Serving {options.served_name} on {options.host}:{options.port}")
     clock = asyncio.create_task(driver.run())
     ended = asyncio.create_task(stop.wait())
+    serving = asyncio.create_task(web.serve())
     done, _ = await asyncio.wait(
-        {clock, ended}, timeout=options.crash_after_seconds, return_when=asyncio.FIRST_COMPLETED
+        {clock, ended, serving}, timeout=options.crash_after_seconds, return_when=asyncio.FIRST_COMPLETED
     )
     if clock in done:
         clock.result()
-    if ended not in done:
+    if not done:
         raise SystemExit(refusal(ENGINE_DEAD))
     _log("Shutting down")
-    await drained(server, options.shutdown_timeout)
+    if serving not in done:
+        await drained(server, options.shutdown_timeout)
+        web.should_exit = True
+    await serving
     clock.cancel()
-    with contextlib.suppress(asyncio.CancelledError):
-        await clock
-    await runner.cleanup()
+    ended.cancel()
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields
 from importlib import resources
 from typing import Any, Literal
 
-from batchedllm_engine.simulated.values import readable_int, readable_int_or_auto
+from batchedllm_engine.readable_numbers import readable_int, readable_int_or_auto
 
 FAILURES = ("cuda-oom", "kv-cache-too-small", "host-oom", "crash", "never-ready", "stall")
 CRASH_AFTER = re.compile(r"crash-after=(\d+(?:\.\d+)?)")
@@ -37,6 +37,7 @@ class EngineOptions:
     watermark: float
     shutdown_timeout: float
     disable_log_stats: bool
+    middleware: tuple[str, ...]
     sim_gpu: Literal["H200", "H100"]
     sim_time_scale: float
     sim_startup_seconds: float
@@ -67,6 +68,7 @@ def parse(arguments: list[str]) -> EngineOptions:
         parser.error("the following arguments are required: model_tag")
     values = {field.name: getattr(read, field.name) for field in fields(EngineOptions) if field.name != "model"}
     values["served_model_name"] = tuple(read.served_model_name or [model])
+    values["middleware"] = tuple(read.middleware)
     return EngineOptions(model=model, **values)
 
 
@@ -82,6 +84,12 @@ def _failure(text: str) -> str:
     if text in FAILURES or CRASH_AFTER.fullmatch(text):
         return text
     raise argparse.ArgumentTypeError(f"{text!r}: expected one of {', '.join(FAILURES)}, crash-after=SECONDS")
+
+
+def _dotted(text: str) -> str:
+    if re.fullmatch(r"\w+(\.\w+)+", text):
+        return text
+    raise argparse.ArgumentTypeError(f"{text!r}: expected a class, as package.module.Class")
 
 
 def _above_zero(text: str) -> float:
@@ -114,6 +122,7 @@ def _add_server_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--host", default="0.0.0.0")  # noqa: S104 - vLLM's own default: every interface of the pod
     parser.add_argument("--port", type=int, default=8000)
     parser.add_argument("--shutdown-timeout", type=float, default=0.0)
+    parser.add_argument("--middleware", action="append", default=[], type=_dotted)
     parser.add_argument("--disable-log-stats", action=argparse.BooleanOptionalAction, default=False)
 
 
@@ -140,7 +149,7 @@ def _add_simulation_flags(parser: argparse.ArgumentParser) -> None:
     own.add_argument("--sim-time-scale", type=_above_zero, default=1.0, help="10: ten times faster than life")
     own.add_argument("--sim-startup-seconds", type=float, default=0.0, help="until it listens, in simulated seconds")
     own.add_argument("--sim-failure", type=_failure, help=f"{', '.join(FAILURES)} or crash-after=SECONDS")
-    own.add_argument("--sim-no-gpu-metrics", action="store_true", help="as a stock vLLM: no DCGM_FI_DEV_* metrics")
+    own.add_argument("--sim-no-gpu-metrics", action="store_true", help="as if no GPU could be read: no DCGM_FI_DEV_*")
 
 
 def _add_flags_without_effect(parser: argparse.ArgumentParser) -> None:

@@ -2,7 +2,7 @@
 
 from http import HTTPStatus
 
-from aiohttp import web
+from starlette.responses import JSONResponse, Response
 
 BUSY = "The engine is currently busy and cannot accept new requests. Please try again later or on a different instance."
 
@@ -18,10 +18,10 @@ class RefusedRequest(Exception):  # noqa: N818 - an answer to the client, not a 
         self.kind = kind
         self.parameter = parameter
 
-    def response(self) -> web.Response:
+    def response(self) -> Response:
         """Return the error as vLLM words it."""
         body = {"message": str(self), "type": self.kind, "param": self.parameter, "code": int(self.status)}
-        return web.json_response({"error": body}, status=self.status)
+        return JSONResponse({"error": body}, status_code=self.status)
 
 
 def bad_request(message: str, parameter: str | None = None, value: object = None) -> RefusedRequest:

@@ -1,4 +1,4 @@
-"""The engine's /metrics: vLLM's names, types and labels, and GPU metrics named as NVIDIA's DCGM exporter names them."""
+"""The engine's /metrics: vLLM's names, types and labels, and beside them those of the engine images."""
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -8,8 +8,11 @@ from prometheus_client.registry import Collector
 
 from batchedllm.sim.memory import GIB, GPU_MEMORY_GIB
 from batchedllm.sim.step_times import H100_LOAD, H200_LOAD
+from batchedllm_engine.gpu_exporter import definitions as gpus
+from batchedllm_engine.gpu_exporter.reading import Identity
 from batchedllm_engine.simulated.arguments import EngineOptions
 from batchedllm_engine.simulated.driver import EngineDriver
+from batchedllm_engine.simulated.own_metrics import single, start_metrics, step_metrics
 from batchedllm_engine.simulated.start import EngineStart
 
 ENGINE = "0"
@@ -65,6 +68,11 @@ class EngineCollector(Collector):
             yield from self._counters()
             yield from self._histograms()
             yield self._cache_config()
+            if self.driver.engine.batch_steps is not None:
+                labels = (ENGINE, self.options.served_name)
+                yield from step_metrics(self.driver.engine, self.driver.engine.batch_steps, labels)
+            yield from start_metrics(self.options, self.start)
+        yield single(gpus.UP, (), not self.options.sim_no_gpu_metrics)
         if not self.options.sim_no_gpu_metrics:
             yield from self._gpu()
 
@@ -186,12 +194,11 @@ class EngineCollector(Collector):
         capacity_mib = GPU_MEMORY_GIB[gpu] * GIB / MIB
         used_mib = capacity_mib * self.options.gpu_memory_utilization
         values = {
-            "DCGM_FI_DEV_GPU_UTIL": ("GPU utilization (in %).", round(utilization, 1)),
-            "DCGM_FI_DEV_FB_USED": ("Framebuffer memory used (in MiB).", round(used_mib)),
-            "DCGM_FI_DEV_FB_FREE": ("Framebuffer memory free (in MiB).", round(capacity_mib - used_mib)),
-            "DCGM_FI_DEV_POWER_USAGE": ("Power draw (in W).", round(GPU_LOADS[gpu].idle_watts + watts_above_idle, 1)),
+            gpus.UTILIZATION: round(utilization, 1),
+            gpus.MEMORY_USED: round(used_mib),
+            gpus.MEMORY_FREE: round(capacity_mib - used_mib),
+            gpus.POWER: round(GPU_LOADS[gpu].idle_watts + watts_above_idle, 1),
         }
-        for name, (text, value) in values.items():
-            family = GaugeMetricFamily(name, text, labels=["gpu", "UUID", "modelName"])
-            family.add_metric(["0", GPU_UUID, GPU_NAMES[gpu]], value)
-            yield family
+        identity = Identity(0, GPU_UUID, GPU_NAMES[gpu])
+        for definition, value in values.items():
+            yield single(definition, identity.labels, value)

@@ -12,8 +12,8 @@ from batchedllm.sim.memory import (
     kv_bytes_per_token,
     longest_model_len,
 )
+from batchedllm_engine.readable_numbers import AUTO_LENGTH
 from batchedllm_engine.simulated.arguments import EngineOptions
-from batchedllm_engine.simulated.values import AUTO_LENGTH
 
 
 @dataclass(frozen=True, slots=True)

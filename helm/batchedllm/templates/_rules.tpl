@@ -14,6 +14,7 @@ and never writes a BatchedLLM, only its status.
   resources: [batchedllms/finalizers]
   verbs: [update]
 # The children, and the pods that inspect models. Server-side apply of one that is not there yet needs create and patch.
+# Pods of replicas are patched with their deletion cost before a scale-in.
 - apiGroups: [apps]
   resources: [deployments]
   verbs: [get, list, watch, create, patch, delete]

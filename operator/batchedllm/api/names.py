@@ -38,6 +38,10 @@ ENGINE_USER_ID: Final = 10001
 """User and group that engine and operator run as, unless the resource says otherwise."""
 
 HF_TOKEN_FILE: Final = "/var/run/secrets/batchedllm/hf/token"  # noqa: S105 - a path, not a token
+ADMISSION_FOLDER: Final = "/etc/batchedllm/admission"
+ADMISSION_FILE: Final = "config.yaml"
+API_KEYS_FOLDER: Final = "/etc/batchedllm/keys"
+API_KEYS_FILE: Final = "keys.yaml"
 MODEL_VOLUME_PATH: Final = "/models/volume"
 HOME_PATH: Final = "/home/engine"
 CACHE_PATH: Final = f"{HOME_PATH}/.cache"

@@ -46,6 +46,7 @@ OWNED_ENVIRONMENT: Final = {
     "HF_TOKEN": "spec.model.source.huggingFace.tokenSecretRef",
     "HUGGING_FACE_HUB_TOKEN": "spec.model.source.huggingFace.tokenSecretRef",
     "HF_TOKEN_PATH": "spec.model.source.huggingFace.tokenSecretRef",
+    "BATCHEDLLM_ADMISSION_CONFIG": "spec.admission and spec.priority",
     "VLLM_PORT": "nothing: the operator sets the port",
     "VLLM_SERVER_DEV_MODE": "nothing: it lets clients run code in the engine",
     "VLLM_ALLOW_INSECURE_SERIALIZATION": "nothing: it lets clients run code in the engine",

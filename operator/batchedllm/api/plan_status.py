@@ -8,6 +8,9 @@ from batchedllm.api.base import ApiModel
 
 _ATOMIC = {"x-kubernetes-list-type": "atomic"}
 
+Certainty = Literal["exact", "calibrated", "estimated", "unknown"]
+"""How sure a number is: by the engine's own arithmetic, fitted to starts like this one, a rule at large, or not."""
+
 
 class PlannedBytes(ApiModel):
     """Where the memory of one GPU goes, in bytes: the GPU with the least left for its KV cache."""
@@ -21,6 +24,32 @@ class PlannedBytes(ApiModel):
     non_torch: int = Field(description="What libraries take beside PyTorch.")
     kv_cache: int = Field(description="What is left of `requested` for the KV cache; negative: the rest exceeds it.")
     headroom: int = Field(description="What stays free outside of `requested`; negative: the GPU is too small for it.")
+
+
+class PlannedCertainty(ApiModel):
+    """How sure each term of `bytes` is. `total` follows from the GPU and `requested` from it: they are not told."""
+
+    weights: Certainty = Field(description="Of the weights.")
+    persistent: Certainty = Field(description="Of the buffers that the engine keeps.")
+    activation: Certainty = Field(description="Of the peak of one engine step.")
+    cuda_graphs: Certainty = Field(description="Of the captured CUDA graphs.")
+    non_torch: Certainty = Field(description="Of what libraries take beside PyTorch.")
+    kv_cache: Certainty = Field(description="Of the KV cache: as sure as the least sure term that it is left by.")
+    headroom: Certainty = Field(description="Of what stays free outside of `requested`.")
+
+
+class PlannedErrors(ApiModel):
+    """By how many bytes each term of `bytes` may be off, up or down; left out where nothing bounds it."""
+
+    weights: int | None = Field(default=None, description="Of the weights.")
+    persistent: int | None = Field(default=None, description="Of the buffers that the engine keeps.")
+    activation: int | None = Field(default=None, description="Of the peak of one engine step.")
+    cuda_graphs: int | None = Field(default=None, description="Of the captured CUDA graphs.")
+    non_torch: int | None = Field(default=None, description="Of what libraries take beside PyTorch.")
+    kv_cache: int | None = Field(
+        default=None, description="Of the KV cache, if all terms that it is left by are off the same way."
+    )
+    headroom: int | None = Field(default=None, description="Of what stays free outside of `requested`.")
 
 
 class PlannedKVCache(ApiModel):
@@ -63,14 +92,14 @@ class Plan(ApiModel):
 
     verdict: Literal["Fits", "DoesNotFit", "Unknown"] = Field(description="The answer.")
     message: str = Field(max_length=1024, description="The answer with its numbers.")
-    confidence: Literal["exact", "calibrated", "estimated", "unknown"] = Field(
-        description="How sure the least sure term is."
-    )
+    confidence: Certainty = Field(description="How sure the least sure term is.")
     model_source: str | None = Field(
         default=None, description="Where the description of the model comes from: configMap, inspection or catalogue."
     )
     engine_version: str | None = Field(default=None, description="Version of vLLM whose rules were used.")
     bytes: PlannedBytes | None = Field(default=None, description="One GPU's memory by term.")
+    certainty: PlannedCertainty | None = Field(default=None, description="How sure each term of `bytes` is.")
+    error_bytes: PlannedErrors | None = Field(default=None, description="By how much each term of `bytes` may be off.")
     kv_cache: PlannedKVCache | None = Field(default=None, description="The KV cache.")
     concurrency: str | None = Field(
         default=None, description="Requests of maxModelLen tokens that fit at once, with two decimals."

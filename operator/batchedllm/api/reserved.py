@@ -32,15 +32,6 @@ RESERVED: Final[Mapping[str, Reserved]] = MappingProxyType(
             "object", "the model is an OCI image that is mounted", "put the model into engine.image, or use a pvc"
         ),
         "spec.model.source.s3": Reserved("object", "the model lies in an S3 bucket", "use model.source.pvc"),
-        "spec.priority.classes[].maxQueueSeconds": Reserved(
-            "integer", "longest wait of a request of the class", "use admission.maxQueuedRequests"
-        ),
-        "spec.admission.requestTimeoutSeconds": Reserved(
-            "integer", "longest time a request may take", "set a timeout in the client"
-        ),
-        "spec.admission.rateLimit": Reserved(
-            "object", "requests and tokens per minute of one client", "limit them in a gateway"
-        ),
     }
 )
 """Reserved fields by their path; `[]` stands for every entry of a list."""

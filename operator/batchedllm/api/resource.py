@@ -13,6 +13,7 @@ from typing import Any, Final
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
+from batchedllm.api.admission import ENGINE_CANNOT, KEYS_ARE_MISSING, NOTHING_WAITS, ONE_DEFAULT
 from batchedllm.api.quantities import bytes_of
 from batchedllm.api.reserved import RESERVED, refusal
 from batchedllm.api.schedules import cron_fault, time_zone_fault
@@ -102,12 +103,29 @@ def _sizes_are_amounts_of_memory(spec: BatchedLLMSpec) -> None:
             raise InvalidSpec(path, size, "must be an amount of memory of at least 1Mi, such as 80Gi")
 
 
+def _admission_is_complete(spec: BatchedLLMSpec) -> None:
+    classes, admission = spec.priority.classes, spec.admission
+    if admission.mode == "engine" and spec.needs_middleware:
+        raise InvalidSpec("spec.admission.mode", admission.mode, ENGINE_CANNOT)
+    defaults = [one for one in classes if one.default]
+    names = [one.name for one in classes]
+    if classes and spec.uses_middleware and len(defaults) != 1:
+        raise InvalidSpec("spec.priority.classes", names, ONE_DEFAULT)
+    if admission.api_keys is None and any(one.key_only for one in classes):
+        raise InvalidSpec("spec.priority.classes", names, KEYS_ARE_MISSING)
+    has_queue = spec.batching.max_num_seqs is not None or admission.max_running_requests is not None
+    times = (admission.max_queue_seconds, *(one.max_queue_seconds for one in classes))
+    if not has_queue and any(seconds is not None for seconds in times):
+        raise InvalidSpec("spec.admission", MISSING, NOTHING_WAITS)
+
+
 RELIED_ON: Final[tuple[Callable[[BatchedLLMSpec], None], ...]] = (
     _replicas_are_ordered,
     _schedules_can_be_read,
     _environment_has_one_source,
     _rollout_can_move,
     _sizes_are_amounts_of_memory,
+    _admission_is_complete,
 )
 """The rules between fields without which the core's arithmetic or its manifests would be wrong."""
 

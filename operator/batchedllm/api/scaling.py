@@ -139,9 +139,8 @@ class Scaling(ApiModel):
         ge=0,
         le=1000,
         description="Fewest replicas. 0: none after `idleSeconds` without a request. Requests do not wake the model, "
-        "for nobody is there to take them; a new value of the annotation `batchedllm.dev/wake` does, for "
-        "`idleSeconds`, and so does `kubectl scale --replicas=1`, until it is set to 0. A schedule's `minReplicas` "
-        "does it by the clock.",
+        "nobody is there to take them. A new value of the annotation `batchedllm.dev/wake` does, for `idleSeconds`; "
+        "so does `kubectl scale --replicas=1`, until it is set to 0, and a schedule with a `minReplicas`.",
     )
     max_replicas: int = Field(default=1, ge=1, le=1000, description="Most replicas.")
     idle_seconds: int = Field(
@@ -153,6 +152,11 @@ class Scaling(ApiModel):
     signals: Signals = Field(default_factory=Signals, description="What the number of replicas is decided from.")
     scale_up: ScaleUp = Field(default_factory=ScaleUp, description="How fast replicas are added.")
     scale_down: ScaleDown = Field(default_factory=ScaleDown, description="How fast replicas are removed.")
+    prediction: Literal["off", "seasonal"] = Field(
+        default="off",
+        description="`seasonal`: what was needed at this time a day and a week ago, less a fifth, is asked for, by "
+        "as long ahead as a replica takes to start. It never removes replicas.",
+    )
     schedules: Schedules = Field(
         default_factory=list,
         description="Other bounds at some times, in the modes `auto` and `recommend` and for the number that is "

@@ -102,5 +102,5 @@ def cron_fault(expression: str) -> str | None:
             "week, as in 0 8 * * 1-5"
         )
     except StopIteration:
-        return "names a time that never comes, such as the 30th of February"
+        return "names a time that never comes; check day of the month, month and day of the week against each other"
     return None

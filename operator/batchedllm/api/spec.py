@@ -8,15 +8,8 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from batchedllm.api.base import (
-    LIST_BY_NAME,
-    ApiModel,
-    DnsName,
-    MemorySize,
-    Rule,
-    int_or_string,
-    number,
-)
+from batchedllm.api.admission import ADMISSION_RULES, Admission, Priority
+from batchedllm.api.base import ApiModel, MemorySize, Rule, int_or_string, number
 from batchedllm.api.model import Model
 from batchedllm.api.pod import Engine, Pod
 from batchedllm.api.scaling import Scaling
@@ -110,7 +103,8 @@ class Batching(ApiModel):
     max_model_len: TokensOrAuto | None = Field(
         default=None,
         description="Most tokens of one request, prompt and output together (`--max-model-len`). `auto`: the longest "
-        "that fits, found by the engine. Unset: what the model's configuration says.",
+        "that fits, found by the engine. Unset: what the model's configuration says, or `auto` where the memory plan "
+        "is Unknown.",
     )
     max_num_seqs: int | None = Field(
         default=None,
@@ -132,83 +126,6 @@ class Batching(ApiModel):
             f"{number('self.maxNumSeqs')} + '): each request of a batch takes a token per step'",
             ".maxNumBatchedTokens",
         ),
-    )
-
-
-class PriorityClass(ApiModel):
-    """A class of requests."""
-
-    name: str = Field(
-        min_length=1,
-        max_length=63,
-        pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$",
-        description="Name of the class.",
-    )
-    rank: int = Field(
-        ge=-1000,
-        le=1000,
-        description="The number that clients of this class send as `priority`; the lower, the earlier it is served.",
-    )
-    default: bool | None = Field(
-        default=None,
-        description="Class of requests that send no `priority`. The engine gives those priority 0, so the default "
-        "class must have rank 0.",
-    )
-    rules = (
-        Rule(
-            "!has(self.default) || !self.default || self.rank == 0",
-            "must be 0 in the default class: the engine gives priority 0 to a request that names none",
-            f"'is ' + {number('self.rank')} + ', must be 0 in the default class: the engine gives priority 0 to a "
-            "request that names none; use negative ranks for classes above it'",
-            ".rank",
-        ),
-    )
-
-
-class Priority(ApiModel):
-    """Which requests are served first, and how the pods rank among other pods."""
-
-    classes: Annotated[
-        list[PriorityClass],
-        Field(
-            max_length=16,
-            json_schema_extra=LIST_BY_NAME,
-        ),
-    ] = Field(
-        default_factory=list,
-        description="Classes of requests. With any, the engine schedules by priority (`--scheduling-policy priority`).",
-    )
-    pod_priority_class_name: DnsName | None = Field(
-        default=None, description="PriorityClass of the pods (Kubernetes). Unset: the cluster's default."
-    )
-    rules = (
-        Rule(
-            "!has(self.classes) || self.classes.filter(c, has(c.default) && c.default).size() <= 1",
-            "only one class can have default: true",
-            field_path=".classes",
-        ),
-        Rule(
-            "!has(self.classes) || self.classes.all(c, self.classes.exists_one(d, d.rank == c.rank))",
-            "each class needs a rank of its own",
-            field_path=".classes",
-        ),
-    )
-
-
-class Admission(ApiModel):
-    """When an engine turns requests away, with HTTP 503, instead of queueing them."""
-
-    max_queued_requests: int | None = Field(
-        default=None,
-        ge=1,
-        description="Most requests, running and waiting together, of one replica (`--max-num-queued-reqs`). "
-        "Unset: no limit.",
-    )
-    max_queued_tokens: int | None = Field(
-        default=None,
-        ge=1,
-        description="Most prompt tokens still to be computed in one replica (`--max-num-queued-tokens`). "
-        "Unset: no limit.",
     )
 
 
@@ -277,4 +194,17 @@ class BatchedLLMSpec(ApiModel):
             ".replicas",
             also_on_create=True,
         ),
+        *ADMISSION_RULES,
     )
+
+    @property
+    def needs_middleware(self) -> bool:
+        """Whether anything is asked for that the engine alone cannot do."""
+        return self.admission.has_limits or any(one.has_limits for one in self.priority.classes)
+
+    @property
+    def uses_middleware(self) -> bool:
+        """Whether requests are admitted before the engine: as `admission.mode` says, or by what is asked for."""
+        if self.admission.mode != "auto":
+            return self.admission.mode == "middleware"
+        return self.needs_middleware or (bool(self.priority.classes) and self.engine.image is None)

@@ -1,6 +1,7 @@
 """Entry point: one subcommand per module."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -16,6 +17,10 @@ Only the module of the command at hand is imported: those of the others would do
 
 FAILED: Final = 1
 """Exit status when the input is at fault, arguments included: 2 and above are answers of `plan`."""
+
+
+READER_GONE: Final = 141
+"""Exit status when nobody reads the output any more: what a shell reports of a process that SIGPIPE ended."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -41,7 +46,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     asked_for = tuple(words[:1]) if words and words[0] in COMMANDS else COMMANDS
     options = parser(asked_for).parse_args(words)
     try:
-        return int(options.run(options))
+        status = int(options.run(options))
+        sys.stdout.flush()
     except DocumentError as error:
         print(f"batchedllm: {error}", file=sys.stderr)
         return FAILED
+    except BrokenPipeError:  # whoever read our output, such as `head`, has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return READER_GONE
+    return status

@@ -137,11 +137,11 @@ def _own(spec: BatchedLLMSpec, settings: FleetSettings) -> Contestant:
 
 def _deciding(scaling: Scaling, objective: Objective, batch_limit: int | None, settings: FleetSettings) -> Contestant:
     state = ScalingState(scaling, Fleet(0, 0, 0), None, batch_limit=batch_limit, objective=objective)
-    return Contestant(partial(_own_policy, state), settings)
+    return Contestant(partial(_own_policy, state, settings.startup_seconds), settings)
 
 
-def _own_policy(state: ScalingState, _case: Case) -> Autoscaler:
-    return OwnPolicy(state)
+def _own_policy(state: ScalingState, startup_seconds: float, _case: Case) -> Autoscaler:
+    return OwnPolicy(state, startup_seconds=startup_seconds)
 
 
 def _named(name: str, settings: FleetSettings) -> Contestant:

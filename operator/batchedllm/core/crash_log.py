@@ -80,6 +80,12 @@ CAUSES: Final = (
         "the model comes with its own Python code. Read it, pin model.revision, then set model.trustRemoteCode",
     ),
     _cause(
+        r"No module named '(batchedllm_engine)",
+        Reason.CONFIGURATION,
+        "the image has no {0}, whose middleware was to admit requests. Use an engine image of the project, or set "
+        "admission.mode: engine and leave out the limits that only the middleware can hold",
+    ),
+    _cause(
         r"error: unrecognized arguments: (.*)",
         Reason.CONFIGURATION,
         "the image does not know these arguments: {0}. Check engine.arguments against the image's version",

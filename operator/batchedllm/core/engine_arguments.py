@@ -12,6 +12,10 @@ from typing import Final
 from batchedllm.api.names import ENGINE_PORT, MODEL_VOLUME_PATH
 from batchedllm.api.quantities import bytes_of
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.admission_queue import queues_before_engine
+
+MIDDLEWARE: Final = "batchedllm_engine.middleware.AdmissionMiddleware"
+"""What the engine images admit requests by (docs/admission.md)."""
 
 Value = str | int | float | bool | None
 
@@ -51,6 +55,18 @@ def _scheduling_policy(spec: BatchedLLMSpec) -> str | None:
     return "priority" if spec.priority.classes else None
 
 
+def _middleware(spec: BatchedLLMSpec) -> str | None:
+    return MIDDLEWARE if spec.uses_middleware else None
+
+
+def _max_queued_requests(spec: BatchedLLMSpec) -> int | None:
+    return None if queues_before_engine(spec) else spec.admission.max_queued_requests
+
+
+def _max_queued_tokens(spec: BatchedLLMSpec) -> int | None:
+    return None if queues_before_engine(spec) else spec.admission.max_queued_tokens
+
+
 def _port(_spec: BatchedLLMSpec) -> int:
     return ENGINE_PORT
 
@@ -73,8 +89,9 @@ ARGUMENTS: Final = (
     Argument("--max-num-seqs", attrgetter("batching.max_num_seqs")),
     Argument("--max-num-batched-tokens", attrgetter("batching.max_num_batched_tokens")),
     Argument("--scheduling-policy", _scheduling_policy),
-    Argument("--max-num-queued-reqs", attrgetter("admission.max_queued_requests")),
-    Argument("--max-num-queued-tokens", attrgetter("admission.max_queued_tokens")),
+    Argument("--middleware", _middleware),
+    Argument("--max-num-queued-reqs", _max_queued_requests),
+    Argument("--max-num-queued-tokens", _max_queued_tokens),
     Argument("--shutdown-timeout", attrgetter("rollout.drain_seconds")),
     Argument("--host", _host),
     Argument("--port", _port),

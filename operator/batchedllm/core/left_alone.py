@@ -28,7 +28,7 @@ def nothing_made(gathered: Gathered, planned: Gate, now: Now) -> Outcome:
     condition = planned.condition
     message = f"{condition.message.rstrip('.')}. Nothing is created"
     found = refused(condition.reason, message) if planned.is_final else inspecting(condition.message)
-    plan = {} if planned.planned is None else {"plan": planned.planned.status}
+    plan = {} if planned.status is None else {"plan": planned.status}
     is_news = planned.is_final and _told(gathered) != condition.message
     return Outcome(
         apply=(*record(gathered, planned), *planned.apply),

@@ -27,6 +27,19 @@ class Over(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Added:
+    """What a pod's middleware tells beside the engine (docs/admission.md), where there is one."""
+
+    name: str
+    reasons: frozenset[str] | None = None
+    """Values of the label `reason` that count; None: all series do."""
+
+    def counts(self, labels: Iterable[tuple[str, str]]) -> bool:
+        """Tell whether the series with these labels is meant."""
+        return self.reasons is None or dict(labels).get("reason") in self.reasons
+
+
+@dataclass(frozen=True, slots=True)
 class Metric:
     """One metric of the contract."""
 
@@ -41,6 +54,8 @@ class Metric:
     """Largest plausible value of one series; above it the engine is not believed."""
     optional: bool = False
     """Whether its absence is normal, and so not reported as missing."""
+    added: Added | None = None
+    """What is added to it where it is there; never instead of a metric that is not optional."""
 
 
 REQUESTS_MOST: Final = 1e6
@@ -48,8 +63,14 @@ REQUESTS_MOST: Final = 1e6
 COUNTER_MOST: Final = 2.0**53
 """Above it a float no longer counts single tokens."""
 
+QUEUED: Final = Added("batchedllm_engine:admission_queued_requests")
+"""Requests that wait before the engine."""
+SHED: Final = Added("batchedllm_engine:admission_rejections_total", frozenset({"queue_full", "shed", "queue_time"}))
+"""Requests turned away for want of room: more replicas would have served them. What a client's own rate, key or body
+was refused for is no demand."""
+
 CONTRACT: Final = (
-    Metric("queue_depth", ("vllm:num_requests_waiting",), "gauge", Over.SUM, REQUESTS_MOST),
+    Metric("queue_depth", ("vllm:num_requests_waiting",), "gauge", Over.SUM, REQUESTS_MOST, added=QUEUED),
     Metric("running", ("vllm:num_requests_running",), "gauge", Over.SUM, REQUESTS_MOST),
     Metric(
         "kv_cache_usage_fraction",
@@ -61,7 +82,15 @@ CONTRACT: Final = (
     Metric("prompt_tokens_total", ("vllm:prompt_tokens_total",), "counter", Over.SUM, COUNTER_MOST),
     Metric("generation_tokens_total", ("vllm:generation_tokens_total",), "counter", Over.SUM, COUNTER_MOST),
     Metric("preemptions_total", ("vllm:num_preemptions_total",), "counter", Over.SUM, COUNTER_MOST),
-    Metric("rejections_total", ("vllm:admission_rejections_total",), "counter", Over.SUM, COUNTER_MOST, optional=True),
+    Metric(
+        "rejections_total",
+        ("vllm:admission_rejections_total",),
+        "counter",
+        Over.SUM,
+        COUNTER_MOST,
+        optional=True,
+        added=SHED,
+    ),
     Metric("finished_total", ("vllm:request_success_total",), "counter", Over.SUM, COUNTER_MOST, optional=True),
     Metric(
         "step_seconds_total",
@@ -96,7 +125,8 @@ CACHE_INFO: Final = "vllm:cache_config_info"
 CACHE_LABELS: Final = ("num_gpu_blocks", "block_size", "kv_cache_size_tokens", "kv_cache_max_concurrency")
 """Those of its labels that are kept; it has some thirty, and they change between versions."""
 
-_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys()
+_ADDED: Final = frozenset(metric.added.name for metric in CONTRACT if metric.added is not None)
+_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys() | _ADDED
 _TYPED_NAMES: Final = _NAMES | {name.removesuffix("_total") for name in _NAMES}
 _LABEL: Final = r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\\n]|\\[^\n])*+)"[ \t]*'
 _BLANKS: Final = " \t\r"
@@ -217,14 +247,31 @@ def _take(line: str, scrape: _Scrape) -> None:
 def _value(metric: Metric, scrape: _Scrape) -> float | None:
     """Value over all series of the metric, None where it is absent. Raises ContractError."""
     name = next((name for name in metric.names if name in scrape.samples), None)
-    if name is None:
+    if name is None and not metric.optional:
         return None
+    values = [] if name is None else [value for _, value in _values(name, metric, scrape)]
+    if metric.added is not None and metric.added.name in scrape.samples:
+        values += _beside(metric, metric.added, scrape) or [0.0]
+    if not values:
+        return None
+    return sum(values) if metric.over is Over.SUM else sum(values) / len(values)
+
+
+def _beside(metric: Metric, added: Added, scrape: _Scrape) -> list[float]:
+    """Return what the middleware tells. Raises ContractError."""
+    try:
+        return [value for labels, value in _values(added.name, metric, scrape) if added.counts(labels)]
+    except ContractError as error:
+        raise ContractError(f"{added.name} {error}") from error
+
+
+def _values(name: str, metric: Metric, scrape: _Scrape) -> list[tuple[Iterable[tuple[str, str]], float]]:
+    """Labels and value of each series called `name`. Raises ContractError."""
     _check_type(name, metric.kind, scrape.types)
     series = [_series(rest) for rest in scrape.samples[name]]
     if len({labels for labels, _ in series}) < len(series):
         raise ContractError("the same series twice")
-    values = [_plausible(value, metric.most) for _, value in series]
-    return sum(values) if metric.over is Over.SUM else sum(values) / len(values)
+    return [(labels, _plausible(value, metric.most)) for labels, value in series]
 
 
 def _check_type(name: str, kind: str, types: dict[str, str]) -> None:

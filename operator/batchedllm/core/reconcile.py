@@ -1,6 +1,5 @@
 """One reconciliation: from what was gathered to what to do. The only door between the shell and the core."""
 
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Final
 
@@ -9,6 +8,7 @@ from batchedllm.api.resource import InvalidSpec, parse
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.advice import advise
 from batchedllm.core.conditions import Situation
+from batchedllm.core.decided import Decide, decided
 from batchedllm.core.left_alone import first_look, left_as_it_is, nothing_made
 from batchedllm.core.manifests.children import children, spec_of
 from batchedllm.core.manifests.identity import owner_of
@@ -17,22 +17,17 @@ from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
 from batchedllm.core.planning.afterwards import Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
-from batchedllm.core.reconcile_types import Defaults, Gathered, Now, Outcome
+from batchedllm.core.reconcile_types import Defaults, Gathered, Manifest, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
+from batchedllm.core.scale_in import marks
 from batchedllm.core.scaling.decide import decide
-from batchedllm.core.scaling.objective import objective_of
 from batchedllm.core.scaling.recommendations import Scene
-from batchedllm.core.scaling.schedule import bounds_at
-from batchedllm.core.scaling.types import Decision, ScalingState
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
-from batchedllm.core.wake import wake
 from batchedllm.core.wishes import changing, compared, drifts_of, superfluous, template_of
 
 GETTING_KNOWN_SECONDS: Final = 1.0
 """When to look again at a model whose pods have only just begun to be asked."""
-
-Decide = Callable[[ScalingState, float], tuple[Decision, ScalingState]]
 
 WATCH_SECONDS: Final = 30.0
 """When to look again at a model that is not well, should no event come: some failures show by time alone."""
@@ -92,17 +87,8 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
     gathered, observed, planned = look.gathered, look.observed, look.planned
     resource, image, now = gathered.resource, look.defaults.engine_image, look.now.monotonic_seconds
-    state = ScalingState(
-        policy=spec.scaling,
-        fleet=observed.fleet,
-        load=gathered.load,
-        memory=gathered.memory,
-        batch_limit=spec.batching.max_num_seqs,
-        objective=objective_of(spec.slo),
-        scheduled=bounds_at(spec.scaling, look.now.wall),
-        wake=wake(resource, spec),
-    )
-    decision, state = decide(state, now)
+    scaled = decided(gathered, observed, spec, image=spec.engine.image or image, now=look.now, decide=decide)
+    decision = scaled.decision
     replicas = replicas_to_apply(spec, observed.deployment, decision)
     wanted = children(owner_of(resource), spec, image, replicas.number)
     wishes = compared(wanted if planned.record is None else (*wanted, planned.record), gathered, replicas)
@@ -110,7 +96,8 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     is_held = spec is not planned.spec
     replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
     after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
-    advised = advise(Scene(spec, observed.fleet, gathered.load, decision), state.memory.signs, resource["status"], now)
+    advised = advise(Scene(spec, observed.fleet, gathered.load, decision), scaled.memory.signs, resource["status"], now)
+    keeping = compared(() if scaled.record is None else (scaled.record,), gathered, replicas)
     situation = Situation(
         spec=spec,
         observed=observed,
@@ -124,14 +111,15 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         advice=advised.advice,
     )
     status = build_status(situation, resource, spec.engine.image or image, look.now.wall)
-    status |= {} if planned.planned is None else {"plan": planned.planned.status}
+    status |= {} if planned.status is None else {"plan": planned.status}
     status |= {} if after.actual is None else {"actual": after.actual}
     write_seconds = write_after_seconds(status, resource, look.now.wall)
     if write_seconds is not None and _knows_less_than_the_status(gathered):
         write_seconds = max(write_seconds, GETTING_KNOWN_SECONDS)
     return Outcome(
-        apply=(*(wish.manifest for wish in wishes if wish.drift is not None), *planned.apply),
-        delete=(*superfluous(wishes, gathered), *planned.delete),
+        apply=(*(wish.manifest for wish in (*wishes, *keeping) if wish.drift is not None), *planned.apply),
+        mark=_marks(look, template, replicas.number),
+        delete=(*superfluous((*wishes, *keeping), gathered), *planned.delete),
         status=status if write_seconds == 0 else None,
         notices=notices(Change(situation, resource["status"], drifts_of(wishes))),
         look_again_seconds=_soonest(
@@ -142,11 +130,18 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
             planned.look_again_seconds,
         ),
         decision=decision,
-        memory=replace(state.memory, signs=advised.signs),
+        memory=replace(scaled.memory, signs=advised.signs),
         wants_logs_of=observed.wants_logs_of,
         lesson=after.lesson,
         wants_start_log_of=after.wants_start_log_of,
     )
+
+
+def _marks(look: Look, template: str, left: int | None) -> tuple[Manifest, ...]:
+    """Return the pods to mark before all but `left` replicas are removed; a rollout removes by version instead."""
+    is_removal = left is not None and left < look.observed.fleet.wanted and not look.observed.has_others(template)
+    load = look.gathered.load
+    return marks(look.gathered.pods, load.readings, left) if is_removal and left is not None and load else ()
 
 
 def _knows_less_than_the_status(gathered: Gathered) -> bool:

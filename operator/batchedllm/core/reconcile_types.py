@@ -106,6 +106,8 @@ class Outcome:
 
     apply: tuple[Manifest, ...] = ()
     """Children to apply, only those that differ from what is there."""
+    mark: tuple[Manifest, ...] = ()
+    """Pods to annotate before anything is applied, as patches: they are to go first, or no longer are."""
     delete: tuple[Deletion, ...] = ()
     status: Manifest | None = None
     """The status to apply; None where it already says so."""

@@ -1,6 +1,6 @@
 """The children that are wanted, compared with those that are there."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -52,14 +52,22 @@ def template_of(wishes: Wishes) -> str:
 
 
 def superfluous(wishes: Wishes, gathered: Gathered) -> tuple[Deletion, ...]:
-    """Return the children of ours that are not wanted (any more)."""
+    """Return the children of ours that are not wanted (any more), but for what a pod that is still there mounts."""
     wanted = {(wish.manifest["kind"], wish.manifest["metadata"]["name"]) for wish in wishes}
+    wanted |= {("ConfigMap", name) for pod in gathered.pods for name in _config_maps_of(pod)}
     uid = gathered.resource["metadata"]["uid"]
     return tuple(
         _deletion(child)
         for child in sorted(gathered.children, key=lambda child: (child["kind"], child["metadata"]["name"]))
         if (child["kind"], child["metadata"]["name"]) not in wanted and _is_ours(child, uid)
     )
+
+
+def _config_maps_of(pod: Manifest) -> Iterator[str]:
+    """Yield the names of the ConfigMaps that a pod mounts: without them it could not start again."""
+    for volume in pod["spec"].get("volumes") or ():
+        if "configMap" in volume:
+            yield str(volume["configMap"].get("name", ""))
 
 
 def _is_ours(child: Manifest, uid: str) -> bool:

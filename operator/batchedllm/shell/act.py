@@ -38,6 +38,7 @@ class Actor:
         refusals: tuple[Refusal, ...] = ()
         if outcome.apply or outcome.delete:
             await self._assert_current(key, resource)
+            await self._mark(key, outcome.mark)
             refusals = await self._apply(key, resource, outcome.apply)
             await self._delete(key, outcome.delete)
         if outcome.status is not None:
@@ -55,6 +56,14 @@ class Actor:
         seen, now = resource["metadata"], fresh["metadata"]
         if now["uid"] != seen["uid"] or now["generation"] != seen["generation"] or now.get("deletionTimestamp"):
             raise StaleLookError(f"{key} changed while it was being reconciled")
+
+    async def _mark(self, key: Key, pods: Sequence[Manifest]) -> None:
+        """Annotate pods. One that is gone, or may not be annotated, keeps nothing from being done."""
+        for pod in pods:
+            try:
+                self.store.put(await self.cluster.overwrite(pod, pod["metadata"]["uid"]))
+            except (NotFoundError, ConflictError, RefusedError) as error:
+                log.info("pod %s is not marked: %s", pod["metadata"]["name"], error, extra={"key": str(key)})
 
     async def _apply(self, key: Key, resource: Manifest, manifests: Sequence[Manifest]) -> tuple[Refusal, ...]:
         refusals = []

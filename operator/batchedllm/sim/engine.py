@@ -6,6 +6,7 @@ of the contexts are taken many at once.
 
 from math import sqrt
 
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine_settings import EngineSettings
 from batchedllm.sim.events import EngineEvent, EngineRequest, Finished, FinishReason, FirstToken, QueueLimitReached
 from batchedllm.sim.gpu_meter import GpuMeter
@@ -18,8 +19,18 @@ from batchedllm.sim.step_times import GpuLoad, StepTimes
 class SimulatedEngine:
     """One engine replica. Times given must never go back; results come out of `advance`."""
 
-    def __init__(self, settings: EngineSettings, step_times: StepTimes, load: GpuLoad, *, start: float = 0.0) -> None:
+    def __init__(
+        self,
+        settings: EngineSettings,
+        step_times: StepTimes,
+        load: GpuLoad,
+        *,
+        start: float = 0.0,
+        batch_steps: BatchSteps | None = None,
+    ) -> None:
+        """`batch_steps` are counted where they are given: a simulated fleet never asks for them."""
         self.settings = settings
+        self.batch_steps = batch_steps
         self.statistics = EngineStatistics(settings.max_model_len)
         self._scheduler = Scheduler(settings, self.statistics)
         self._times = step_times
@@ -142,6 +153,8 @@ class SimulatedEngine:
         if steps == 0:
             return False
         self.statistics.record_decode_steps(sequences, steps, first, growth)
+        if self.batch_steps is not None:
+            self.batch_steps.record_decoding(sequences, steps, first, growth)
         seconds = steps * first + growth * steps * (steps - 1) / 2
         self._meter.add(sequences, seconds)
         self._clock = min(now, self._clock + seconds)
@@ -171,7 +184,11 @@ class SimulatedEngine:
         step.under_way = False
         self._clock = step.end
         generated, prompt_tokens = decoding.members, 0
-        sequences = generated + len(step.chunks)
+        sequences, chunks, first_tokens = (
+            generated + len(step.chunks),
+            step.chunks,
+            statistics.first_token_seconds.count,
+        )
         self._meter.add(step.tokens, step.seconds)
         if generated:
             statistics.inter_token_seconds.observe(step.seconds, generated)
@@ -183,6 +200,9 @@ class SimulatedEngine:
             completed, prompt_tokens = self._end_chunks(step)
             generated += completed
         statistics.record_step(step.seconds, sequences, prompt_tokens, generated)
+        if self.batch_steps is not None:
+            decoded = generated - (statistics.first_token_seconds.count - first_tokens)
+            self.batch_steps.record_step(step.seconds, sequences, prompt_tokens, decoded, has_prefill=bool(chunks))
 
     def _finish_decoded(self) -> None:
         for sequence in self._scheduler.pop_finished():

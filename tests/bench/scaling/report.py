@@ -23,15 +23,15 @@ class Told:
     """What some runs, one for each seed, came to."""
 
     def __init__(self, scope: plan.Scope, results: Results, task: Task | None) -> None:
-        self.pairs: list[tuple[Figures, float]] = []
-        """Figures, and the hours of the cheapest plan known."""
+        self.pairs: list[tuple[Figures, float | None]] = []
+        """Figures, and the hours of the cheapest plan known, if any is."""
         if task is None:
             return
         for world in scope.seeded(task.world):
             found = results.get(replace(task, world=world))
             usual = replace(world, scrape_seconds=2.0, scrape_loss=0.0)
             best = results.cheapest_hours(usual)
-            if found is not None and best is not None:
+            if found is not None:
                 self.pairs.append((found, best))
 
     def mean(self, name: str) -> float | None:
@@ -53,7 +53,7 @@ class Told:
     @property
     def cost(self) -> str:
         """The mean K."""
-        ratios = [found["replicaHours"] / best for found, best in self.pairs]
+        ratios = [found["replicaHours"] / best for found, best in self.pairs if best is not None]
         return f"{sum(ratios) / len(ratios):.2f}" if ratios else MISSING
 
     @property

@@ -4,16 +4,18 @@ A run is known by what it simulated and by the state of the code that it depends
 and nothing else is.
 """
 
+import ast
 import hashlib
 import json
 import os
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 from typing import Any
 
 import batchedllm
 from batchedllm.sim.fleet.capacity import ATTAINMENT
-from bench.scaling.cases import World
+from bench.scaling.cases import STARTUPS, World
 from bench.scaling.tasks import OWN, Task
 
 FILE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "batchedllm" / "scaling_judge.jsonl"
@@ -33,7 +35,21 @@ Figures = dict[str, Any]
 def _state(patterns: tuple[str, ...]) -> str:
     folder = Path(next(iter(batchedllm.__path__)))
     files = sorted({file for pattern in patterns for file in folder.glob(pattern)})
-    return hashlib.sha256(b"".join(file.read_bytes() for file in files)).hexdigest()[:12]
+    code = "".join(_without_words(file.read_text(encoding="utf-8")) for file in files)
+    return hashlib.sha256(code.encode()).hexdigest()[:12]
+
+
+def _without_words(source: str) -> str:
+    """Return what a module does: its code without comments and texts that stand alone."""
+    tree = ast.parse(source)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            node.body = [one for one in node.body if not _is_text(one)] or [ast.Pass()]
+    return ast.unparse(tree)
+
+
+def _is_text(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
 
 
 def state_of_code(policy: str) -> str:
@@ -60,12 +76,14 @@ class Results:
     def cheapest_hours(self, world: World) -> float | None:
         """Return what the cheapest plan known cost that serves 99 %: the clairvoyant's, or what some policy did.
 
-        None until the clairvoyant was run.
+        A plan for a longer start-up is one for a shorter, at no higher cost. None until the clairvoyant was run.
         """
-        best = self.get(Task(world, "clairvoyant"))
-        if best is None:
+        slower = (replace(world, startup_seconds=seconds) for seconds in STARTUPS if seconds > world.startup_seconds)
+        plans = [self.get(Task(one, "clairvoyant")) for one in (world, *slower)]
+        if plans[0] is None:
             return None
-        hours = [best["replicaHours"]]
+        hours = [plan["replicaHours"] for plan in plans if plan is not None and plan["A"] >= ATTAINMENT]
+        hours = hours or [plans[0]["replicaHours"]]
         for policy, key in self._of_world.get(world.name, ()):
             figures = self._known[key]
             if figures.get("A", 0.0) >= ATTAINMENT and key.endswith(state_of_code(policy)):

@@ -6,7 +6,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from batchedllm.api.scaling import Scaling
-from batchedllm.core.scaling.types import Fleet, ScalingState
+from batchedllm.core.scaling.capacity import SAMPLES_FULL
+from batchedllm.core.scaling.capacity import Capacity as LearnedCapacity
+from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.types import Fleet, Memory, ScalingState
 from batchedllm.sim.fleet.autoscaler import Autoscaler
 from batchedllm.sim.fleet.capacity import Capacity, capacity_of
 from batchedllm.sim.fleet.clairvoyant import clairvoyant
@@ -21,9 +24,18 @@ OWN = "batchedllm"
 
 VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "-without-queueDepth": {"signals": {"queueDepth": {"perReplica": 100_000}}},
+    "-without-tokenRate": {"signals": {"tokenRate": {"role": "off"}}},
+    "-without-pastDemand": {"signals": {"pastDemand": {"role": "off"}}},
+    "-without-kvCacheUsage": {"signals": {"kvCacheUsage": {"role": "off"}}},
     "-without-gpuUtilization": {"signals": {"gpuUtilization": {"role": "off"}}},
+    "-remembering-half": {},
+    "-remembering-double": {},
 }
 """Ours with something taken away or broken, by what is put behind its name: other fields of `spec.scaling`."""
+
+
+WRONG_CAPACITY: Final = {"-remembering-half": 0.5, "-remembering-double": 2.0}
+"""Variants that begin with the memory of another speed, so many times a replica's: what is seen has to unlearn it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,16 +57,26 @@ class Task:
         return f"{self.world.name} policy={self.policy} knob={self.knob}{reactive}"
 
 
-def own(world: World, variant: str = "") -> OwnPolicy:
-    """Return the operator's policy with the resource's defaults, but for maxReplicas and what a variant changes."""
+def own(world: World, variant: str, tokens_per_second: float) -> OwnPolicy:
+    """Return the operator's policy with the resource's defaults, but for maxReplicas and what a variant changes.
+
+    `tokens_per_second` is what a replica holds in truth: only who is to remember it wrongly is told.
+    """
     bounds = {"minReplicas": 1, "maxReplicas": world.settings.max_replicas}
     scaling = Scaling.model_validate(bounds | dict(VARIANTS[variant] if variant else {}))
-    return OwnPolicy(ScalingState(scaling, Fleet(0, 0, 0), None), world.scrape_seconds)
+    memory = Memory()
+    if variant in WRONG_CAPACITY:
+        speed = WRONG_CAPACITY[variant] * tokens_per_second
+        capacity = LearnedCapacity(full_tokens_per_second=speed, full_samples=SAMPLES_FULL)
+        memory = Memory(experience=Experience(capacity))
+    return OwnPolicy(
+        ScalingState(scaling, Fleet(0, 0, 0), None, memory), world.scrape_seconds, float(world.startup_seconds)
+    )
 
 
 def _autoscaler(task: Task, case: Case) -> Autoscaler:
     if task.policy.startswith(OWN):
-        return own(task.world, task.policy.removeprefix(OWN))
+        return own(task.world, task.policy.removeprefix(OWN), case.profile.tokens_per_second)
     if task.reactive is not None:
         return reachable(case.profile, task.reactive)
     return policy(task.policy, case, task.knob)

@@ -67,10 +67,13 @@ REFUSED = [
         with_schedule(end="0 8 31 2,4 *"), "spec.scaling.schedules[0].end", "bad day-of-month", id="31st of April"
     ),
     pytest.param(
-        with_model(priority={"classes": [{"name": "a", "rank": 0, "maxQueueSeconds": 3}]}),
+        with_schedule(end="0 0 */29 2 1#5"), "spec.scaling.schedules[0].end", "never comes", id="fifth Monday, the 1st"
+    ),
+    pytest.param(
+        with_model(priority={"classes": [{"name": "a", "rank": 0, "maxQueueSeconds": 0}]}),
         "spec.priority.classes[0].maxQueueSeconds",
-        "not supported by this version",
-        id="reserved within a list",
+        "greater than or equal to 1",
+        id="bound within a list",
     ),
 ]
 

@@ -9,7 +9,7 @@ from batchedllm.sim.policies.registry import knob_of
 from bench.scaling import plan
 from bench.scaling.cases import World
 from bench.scaling.report import Told, sections, table
-from bench.scaling.results import Results
+from bench.scaling.results import Results, _without_words
 from bench.scaling.tasks import OWN, VARIANTS, Task, own
 
 CELL = World("code x8")
@@ -49,6 +49,12 @@ def test_a_changed_policy_is_another_run(results, monkeypatch):
     results.add(Task(CELL, "keda-waiting", 5), _figures(0.8, 1.0))
     monkeypatch.setattr("bench.scaling.results.state_of_code", lambda policy: "changed" if policy == OWN else policy)
     assert results.get(Task(CELL, OWN)) is None
+
+
+def test_other_words_are_the_same_run_and_other_code_is_not():
+    plain = _without_words("def f():\n    return 1\n")
+    assert _without_words('"""What."""\n\ndef f():  # why\n    """How."""\n    return 1\n') == plain
+    assert _without_words("def f():\n    return 2\n") != plain
 
 
 def test_the_best_knob_is_the_cheapest_that_does_else_the_one_that_serves_most(results):
@@ -98,12 +104,15 @@ def test_no_policy_that_serves_enough_costs_less_than_the_clairvoyant(results):
     assert results.cheapest_hours(CELL) is None
     results.add(Task(CELL, "clairvoyant"), _figures(0.99, 2.0))
     assert results.cheapest_hours(CELL) == 1.5
-    assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.00"
+    results.add(Task(replace(CELL, startup_seconds=240), "clairvoyant"), _figures(0.99, 1.4))
+    results.add(Task(replace(CELL, startup_seconds=60), "clairvoyant"), _figures(0.99, 1.3))
+    assert results.cheapest_hours(CELL) == 1.4
+    assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.07"
 
 
 @pytest.mark.parametrize("variant", ["", *VARIANTS])
 def test_ours_can_be_run_as_it_is_and_with_something_taken_away(variant):
-    assert own(CELL, variant).want(Seen(0.0, 2, (), ())) == 2
+    assert own(CELL, variant, 30_000.0).want(Seen(0.0, 2, (), ())) == 2
     assert [task for task in plan.studies(SCOPE) if task.policy == OWN + variant]
 
 

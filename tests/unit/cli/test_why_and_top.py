@@ -115,9 +115,15 @@ def test_why_not_fewer_names_what_asks_for_more(answer):
 
 
 def test_why_not_names_a_schedule_that_would_not_allow_it(answer):
-    office = {"name": "office", "minReplicas": 3}
+    office, night = {"name": "office", "minReplicas": 3}, {"name": "night", "maxReplicas": 2}
+    lines = expecting(answer, 2, schedules=[office, night])
 
-    assert "  - the schedule office must not hold: it does not allow 2" in expecting(answer, 2, schedules=[office])
+    assert "  - the schedule office must not hold: it does not allow 2" in lines
+    assert "night" not in "".join(lines)
+
+
+def test_why_not_fewer_leaves_out_signals_that_ask_for_fewer_still(answer):
+    assert not [line for line in expecting(answer, 12, status={**STATUS, "wantedReplicas": 13}) if "asked for" in line]
 
 
 @pytest.mark.parametrize(

@@ -63,6 +63,11 @@ CASES = {
         Reason.CONFIGURATION,
         "Check model.id",
     ),
+    "a stock image that is to have the middleware": (
+        "ModuleNotFoundError: No module named 'batchedllm_engine'",
+        Reason.CONFIGURATION,
+        "set admission.mode: engine",
+    ),
     "arguments": (
         "vllm: error: unrecognized arguments: --no-such-thing",
         Reason.CONFIGURATION,

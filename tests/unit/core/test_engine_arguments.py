@@ -34,7 +34,6 @@ def test_a_minimal_resource_asks_for_nothing_but_the_model_its_drain_and_its_por
         ({"batching": {"maxModelLen": "auto"}}, "--max-model-len=auto"),
         ({"batching": {"maxNumSeqs": 128}}, "--max-num-seqs=128"),
         ({"batching": {"maxNumBatchedTokens": 4096}}, "--max-num-batched-tokens=4096"),
-        ({"priority": {"classes": [{"name": "high", "rank": -1}]}}, "--scheduling-policy=priority"),
         ({"admission": {"maxQueuedRequests": 256}}, "--max-num-queued-reqs=256"),
         ({"admission": {"maxQueuedTokens": 90000}}, "--max-num-queued-tokens=90000"),
     ],
@@ -44,6 +43,28 @@ def test_a_field_becomes_one_argument(spec, expected):
 
     assert expected in found
     assert sorted(found) == sorted([*ALWAYS, expected])
+
+
+CLASSES = {"classes": [{"name": "high", "rank": -1}, {"name": "normal", "rank": 0, "default": True}]}
+MIDDLEWARE = "--middleware=batchedllm_engine.middleware.AdmissionMiddleware"
+
+
+def test_classes_are_ranked_by_the_engine_and_in_an_image_of_ours_named_by_the_middleware():
+    stock = {"engine": {"image": "vllm/vllm-openai:v0.32.0"}, "priority": CLASSES}
+
+    assert set(arguments({"priority": CLASSES})) - set(ALWAYS) == {"--scheduling-policy=priority", MIDDLEWARE}
+    assert set(arguments(stock)) - set(ALWAYS) == {"--scheduling-policy=priority"}
+
+
+def test_the_engine_keeps_no_queue_limit_that_the_middleware_keeps():
+    """vLLM's own 503 has no Retry-After."""
+    admission = {"mode": "middleware", "maxQueuedRequests": 256, "maxQueuedTokens": 9000}
+
+    known = arguments({"admission": admission, "batching": {"maxNumSeqs": 64}})
+    unknown = arguments({"admission": admission})
+
+    assert not [one for one in known if one.startswith("--max-num-queued")]
+    assert {"--max-num-queued-reqs=256", "--max-num-queued-tokens=9000", MIDDLEWARE} <= set(unknown)
 
 
 @pytest.mark.parametrize("value", [False, None])
@@ -79,5 +100,5 @@ def test_a_model_on_a_volume_is_loaded_from_there_and_keeps_its_name_for_clients
 
 
 def test_arguments_that_the_operator_sets_are_refused_from_the_user():
-    """Else both would be given, and the engine would take the last one."""
-    assert {argument.flag for argument in ARGUMENTS} <= set(OWNED_ARGUMENTS)
+    """Else both would be given, and the engine would take the last one. It takes several middlewares, though."""
+    assert {argument.flag for argument in ARGUMENTS} - {"--middleware"} <= set(OWNED_ARGUMENTS)

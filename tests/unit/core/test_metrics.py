@@ -53,6 +53,54 @@ def test_every_metric_of_the_contract_is_read() -> None:
     )
 
 
+MIDDLEWARE = """\
+# TYPE batchedllm_engine:admission_queued_requests gauge
+batchedllm_engine:admission_queued_requests{class="high"} 2.0
+batchedllm_engine:admission_queued_requests{class="low"} 40.0
+# TYPE batchedllm_engine:admission_rejections_total counter
+batchedllm_engine:admission_rejections_total{class="low",reason="queue_full"} 10.0
+batchedllm_engine:admission_rejections_total{class="low",reason="shed"} 5.0
+batchedllm_engine:admission_rejections_total{class="high",reason="queue_time"} 1.0
+batchedllm_engine:admission_rejections_total{class="",reason="bad_key"} 1000.0
+batchedllm_engine:admission_rejections_total{class="low",reason="request_rate"} 1000.0
+"""
+
+
+def test_the_queue_before_the_engine_counts_as_queue() -> None:
+    assert read(COMPLETE + MIDDLEWARE).queue_depth == 3.0 + 42.0
+
+
+def test_what_is_turned_away_before_the_engine_for_want_of_room_counts_and_what_a_client_did_wrong_does_not() -> None:
+    assert read(COMPLETE + MIDDLEWARE).rejections_total == 6.0 + 16.0
+
+
+def test_a_middleware_that_turned_nobody_away_for_want_of_room_tells_0() -> None:
+    text = COMPLETE.replace("vllm:admission_rejections", "vllm:other")
+    refused = 'batchedllm_engine:admission_rejections_total{class="",reason="bad_key"} 7.0\n'
+
+    assert read(text).rejections_total is None
+    assert read(text + refused).rejections_total == 0.0
+
+
+def test_the_middlewares_queue_stands_for_no_queue_of_the_engine_that_is_unknown() -> None:
+    reading = read(COMPLETE.replace("num_requests_waiting", "num_requests_queued") + MIDDLEWARE)
+
+    assert (reading.queue_depth, reading.missing) == (None, ("vllm:num_requests_waiting",))
+
+
+def test_a_queue_before_the_engine_that_cannot_be_read_makes_the_queue_unknown() -> None:
+    reading = read(COMPLETE + MIDDLEWARE.replace("} 40.0", "} NaN"))
+
+    assert reading.queue_depth is None
+    assert reading.missing == (
+        "vllm:num_requests_waiting (batchedllm_engine:admission_queued_requests is 'NaN', not a finite number)",
+    )
+
+
+def test_a_stock_image_without_the_middleware_misses_nothing() -> None:
+    assert read(COMPLETE).missing == ()
+
+
 def test_a_real_vllm_0_32_fulfils_the_contract_but_for_the_gpu() -> None:
     reading = read(REAL_SCRAPE)
 

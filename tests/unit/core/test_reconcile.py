@@ -168,6 +168,33 @@ def test_what_the_api_server_refuses_is_quoted():
     assert "spec.x: bad" in stalled["message"]
 
 
+def test_a_configuration_that_is_not_wanted_stays_until_no_pod_mounts_it():
+    """A pod of the version before could not start again without it, should the rollout be stuck."""
+    before = settled(resource({"admission": {"mode": "middleware"}}))
+    old = pod("llama-1")
+    old["spec"]["volumes"] = [{"name": "admission", "configMap": {"name": "llama-admission"}}]
+    without = replace(before, resource=resource())
+
+    rolling = reconcile(replace(without, pods=(old, pod("llama-2"))), DEFAULTS, NOW)
+    rolled = reconcile(replace(without, pods=(pod("llama-2"),)), DEFAULTS, NOW)
+
+    assert rolling.delete == ()
+    assert [(one.kind, one.name) for one in rolled.delete] == [("ConfigMap", "llama-admission")]
+
+
+def test_a_change_of_a_limit_writes_the_configuration_and_makes_no_new_version_of_the_pods():
+    before = settled(resource({"admission": {"maxRunningRequests": 5}}), pods=(pod("llama-1"),), fleet=load())
+    changed = resource({"admission": {"maxRunningRequests": 6}})
+    changed["status"] = reconcile(before, DEFAULTS, NOW).status
+
+    outcome = reconcile(replace(before, resource=changed), DEFAULTS, NOW)
+
+    (config_map, deployment) = outcome.apply
+    (was,) = [one for one in before.children if one["kind"] == "Deployment"]
+    assert config_map["metadata"]["name"] == "llama-admission"
+    assert deployment["spec"]["template"]["metadata"] == was["spec"]["template"]["metadata"]
+
+
 def test_children_of_ours_that_are_not_wanted_are_deleted_by_uid():
     look = settled(resource())
     extra = stored({**look.children[0], "metadata": {**look.children[0]["metadata"], "name": "old"}})

@@ -2,36 +2,42 @@
 
 import asyncio
 import json
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from types import ModuleType
 
 import pytest
-from aiohttp.test_utils import TestClient, TestServer
+from aiohttp import ClientSession
 from prometheus_client.parser import text_string_to_metric_families
 
+from asgi_server import client_of
+from batchedllm.sim.batch_steps import BatchSteps
 from batchedllm.sim.engine import SimulatedEngine
 from batchedllm.sim.events import EngineRequest
 from batchedllm.sim.step_times import H200_LOAD, H200_STEP_TIMES
 from batchedllm_engine.simulated.arguments import parse
-from batchedllm_engine.simulated.driver import EngineDriver
-from batchedllm_engine.simulated.server import EngineServer, drained
+from batchedllm_engine.simulated.bodies import read_ask
+from batchedllm_engine.simulated.driver import Answer, EngineDriver
+from batchedllm_engine.simulated.server import EngineServer, _events, drained
 from batchedllm_engine.simulated.start import plan_start
+from engine_contract import breaches, own_families, series, steps_agree
 
 REAL_METRICS = Path(__file__).parents[2] / "data/vllm_0_32_metrics.txt"
 # Facts of vLLM's cache configuration that the simulation has no counterpart for are not made up.
 CACHE_FACTS = {"block_size", "num_gpu_blocks", "kv_cache_size_tokens", "kv_cache_max_concurrency"}
 
 
-def served(conversation: Callable[[TestClient, EngineServer], Awaitable[None]], *arguments: str) -> None:
+def served(conversation: Callable[[ClientSession, EngineServer], Awaitable[None]], *arguments: str) -> None:
     """Hold a conversation with an engine that runs 50 times faster than life."""
 
     async def run() -> None:
         options = parse(["org/model", "--max-model-len=1000", "--sim-time-scale=50", *arguments])
         start = plan_start(options)
-        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD)
+        engine = SimulatedEngine(start.settings, H200_STEP_TIMES, H200_LOAD, batch_steps=BatchSteps())
         stalled = options.sim_failure == "stall"
         server = EngineServer(options, start, EngineDriver(engine, time_scale=50, stalled=stalled))
-        async with TestClient(TestServer(server.application())) as client:
+        async with client_of(server.application()) as client:
             clock = asyncio.create_task(server.driver.run())
             await conversation(client, server)
             clock.cancel()
@@ -48,7 +54,7 @@ async def until(holds: Callable[[], bool]) -> None:
     raise AssertionError("did not come to hold")
 
 
-async def samples(client: TestClient) -> dict[str, float]:
+async def samples(client: ClientSession) -> dict[str, float]:
     """Return every sample by name, summed over labels."""
     text = await (await client.get("/metrics")).text()
     found: dict[str, float] = {}
@@ -139,6 +145,18 @@ def test_a_stream_brings_each_token_the_usage_and_an_end(path, body):
         assert len(chunks) - 1 == 9 + ("messages" in body)  # chats begin with the role
 
     served(conversation)
+
+
+@pytest.mark.parametrize("endpoint", ["completions", "chat"])
+async def test_a_stream_that_ends_before_it_begins_to_be_sent_is_whole(endpoint):
+    """On a busy machine the whole answer may be there by then."""
+    options = parse(["org/model"])
+    body = {"prompt": "a", "messages": [{"role": "user", "content": "a"}], "max_tokens": 3}
+    answer = Answer(streaming=True)
+    answer.update(3, "length")
+    sent = b"".join([data async for data in _events(read_ask(endpoint, body, None, options, 100), answer)])
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert sent.count(b'"finish_reason":null') == 2 + (endpoint == "chat")
 
 
 @pytest.mark.parametrize(
@@ -262,3 +280,69 @@ def test_other_endpoints_answer(path):
             assert (await answer.json())["data"][0]["max_model_len"] == 1000
 
     served(conversation)
+
+
+def test_the_metrics_of_the_engine_images_are_as_they_are_defined():
+    async def conversation(client, _):
+        asked = [client.post("/v1/completions", json={"prompt": "x" * 400, "max_tokens": 40 + n}) for n in range(9)]
+        await asyncio.gather(*asked)
+        text = await (await client.get("/metrics")).text()
+        gpu = ("DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_FB_FREE", "DCGM_FI_DEV_POWER_USAGE")
+        assert breaches(text, also=gpu) == []
+        assert steps_agree(text) == []
+        assert series(text, "batchedllm_engine:step_tokens_sum", phase="prefill") == 900
+        assert series(text, "batchedllm_engine:decode_steps_total", batch_le="8") > 0
+        assert series(text, "batchedllm_engine:gpu_exporter_up") == 1
+
+    served(conversation, "--max-num-seqs=4096", "--max-num-active-seqs=8")
+
+
+def test_without_gpu_metrics_the_exporter_says_so_and_nothing_else_of_gpus():
+    async def conversation(client, _):
+        await client.post("/v1/completions", json={"prompt": "a", "max_tokens": 4})
+        text = await (await client.get("/metrics")).text()
+        assert breaches(text) == []
+        assert {name for name in own_families(text) if "gpu" in name.lower()} == {"batchedllm_engine:gpu_exporter_up"}
+        assert series(text, "batchedllm_engine:gpu_exporter_up") == 0
+
+    served(conversation, "--sim-no-gpu-metrics")
+
+
+class Stamp:
+    """A middleware that leaves its mark."""
+
+    def __init__(self, app):
+        self.app = app
+
+    async def __call__(self, scope, receive, send):
+        async def sending(message):
+            if message["type"] == "http.response.start":
+                message = {**message, "headers": [*message["headers"], (b"x-stamp", b"1")]}
+            await send(message)
+
+        await self.app(scope, receive, sending)
+
+
+def test_it_takes_middleware_as_vllm_does(monkeypatch):
+    module = ModuleType("stamping")
+    module.Stamp = Stamp
+    monkeypatch.setitem(sys.modules, "stamping", module)
+
+    async def conversation(client, _):
+        assert (await client.get("/health")).headers["X-Stamp"] == "1"
+
+    served(conversation, "--middleware=stamping.Stamp")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_who_goes_away_leaves_the_engine(stream):
+    async def conversation(client, server):
+        body = {"prompt": "a", "stream": stream}
+        asked = asyncio.create_task(client.post("/v1/completions", json=body))
+        await until(lambda: server.answering == 1)
+        asked.cancel()
+        await client.close()
+        await until(lambda: server.answering == 0)
+        assert server.driver.unfinished == 0
+
+    served(conversation, "--sim-failure=stall")

@@ -127,8 +127,8 @@ def test_scrapes_can_be_lost():
     assert share == pytest.approx(0.75, abs=0.05)
 
 
-def _own(maximum=16):
-    return OwnPolicy(ScalingState(Scaling(min_replicas=1, max_replicas=maximum), Fleet(0, 0, 0), None))
+def _own(maximum=16, **known):
+    return OwnPolicy(ScalingState(Scaling(min_replicas=1, max_replicas=maximum), Fleet(0, 0, 0), None), **known)
 
 
 def test_the_operators_own_policy_adds_under_load_and_removes_after_it():
@@ -143,6 +143,15 @@ def test_the_operators_own_policy_adds_under_load_and_removes_after_it():
     assert [change for _, change in score.changes] == [
         decision.to_replicas - decision.from_replicas for _, decision in policy.decisions
     ]
+
+
+@pytest.mark.parametrize(("known", "window"), [({}, "over 30 s"), ({"startup_seconds": 8.0}, "over 20 s")])
+def test_what_the_first_replicas_took_to_start_is_known_before_any_is_added(known, window):
+    policy = _own(**known)
+    simulate(_even(3000, 0.02, (3000, 50)), policy, replace(SETTINGS, hold_seconds=0, startup_seconds=8), 1)
+    _, first = policy.decisions[0]
+    (told,) = (one.reason for one in first.candidates if one.signal == "tokenRate")
+    assert f"come {window}" in told
 
 
 def test_a_seed_tells_everything():

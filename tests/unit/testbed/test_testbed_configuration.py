@@ -49,6 +49,10 @@ def test_the_kubelet_accepts_both_cgroup_versions_and_keeps_to_its_own_root():
     assert parsed["cgroupRoot"] == f"/{CLUSTER.name}"
 
 
+def test_a_changed_config_map_is_in_its_pods_within_seconds():
+    assert yaml.safe_load(configuration.kubelet(CLUSTER))["syncFrequency"] == "4s"
+
+
 def test_the_kubelet_never_collects_images_of_the_tests():
     assert yaml.safe_load(configuration.kubelet(CLUSTER))["imageGCHighThresholdPercent"] == 100
 

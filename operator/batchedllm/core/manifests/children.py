@@ -7,6 +7,7 @@ from typing import Any, Final
 from batchedllm.api.names import GROUP
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.fingerprint import fingerprint
+from batchedllm.core.manifests.admission_config import admission_config
 from batchedllm.core.manifests.deployment import deployment
 from batchedllm.core.manifests.disruption_budget import disruption_budget
 from batchedllm.core.manifests.identity import Owner
@@ -43,6 +44,7 @@ def children(
         service_account(owner),
         service(owner),
         disruption_budget(owner),
+        *((admission_config(owner, spec),) if spec.uses_middleware else ()),
         _with_spec(deployment(owner, spec, default_image, replicas), spec),
     )
     return tuple(marked(manifest) for manifest in manifests)

@@ -3,6 +3,8 @@
 from typing import Any
 
 from batchedllm.api.names import (
+    ADMISSION_FILE,
+    ADMISSION_FOLDER,
     CACHE_PATH,
     ENGINE_CONTAINER,
     ENGINE_PORT,
@@ -13,9 +15,9 @@ from batchedllm.api.names import (
 from batchedllm.api.pod import EnvironmentVariable
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.engine_arguments import engine_arguments
-from batchedllm.core.manifests.identity import only_set
+from batchedllm.core.manifests.identity import Owner, only_set
 from batchedllm.core.manifests.probes import liveness_probe, pre_stop_hook, readiness_probe, startup_probe
-from batchedllm.core.manifests.volumes import hugging_face_token, volumes
+from batchedllm.core.manifests.volumes import hugging_face_token, serving_volumes
 
 
 def container_security() -> dict[str, Any]:
@@ -63,6 +65,12 @@ def environment(spec: BatchedLLMSpec) -> list[dict[str, Any]]:
     return [*ours, *(_users_variable(variable) for variable in spec.pod.env)]
 
 
+def admission_environment(spec: BatchedLLMSpec) -> list[dict[str, Any]]:
+    """Return where the middleware finds its configuration, in pods that serve with it."""
+    path = f"{ADMISSION_FOLDER}/{ADMISSION_FILE}"
+    return [{"name": "BATCHEDLLM_ADMISSION_CONFIG", "value": path}] if spec.uses_middleware else []
+
+
 def resources(spec: BatchedLLMSpec) -> dict[str, Any]:
     """CPU and memory as asked for; GPUs as a limit, from which Kubernetes derives the request."""
     gpus = {spec.gpu.resource: str(spec.gpu.per_replica)} if spec.gpu.per_replica > 0 else {}
@@ -71,17 +79,17 @@ def resources(spec: BatchedLLMSpec) -> dict[str, Any]:
     return only_set(requests=requests, limits={**limits, **gpus})
 
 
-def engine_container(spec: BatchedLLMSpec, default_image: str) -> dict[str, Any]:
+def engine_container(owner: Owner, spec: BatchedLLMSpec, default_image: str) -> dict[str, Any]:
     """Return the container. The last lines of its log become its termination message when it fails."""
     return only_set(
         name=ENGINE_CONTAINER,
         image=spec.engine.image or default_image,
         imagePullPolicy=spec.engine.image_pull_policy,
         args=engine_arguments(spec),
-        env=environment(spec),
+        env=[*environment(spec), *admission_environment(spec)],
         ports=[{"name": ENGINE_PORT_NAME, "containerPort": ENGINE_PORT, "protocol": "TCP"}],
         resources=resources(spec),
-        volumeMounts=[volume.mount() for volume in volumes(spec)],
+        volumeMounts=[volume.mount() for volume in serving_volumes(owner.name, spec)],
         startupProbe=startup_probe(spec.rollout),
         readinessProbe=readiness_probe(),
         livenessProbe=liveness_probe(),

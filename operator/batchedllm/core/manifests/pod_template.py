@@ -9,7 +9,7 @@ from batchedllm.core.fingerprint import fingerprint
 from batchedllm.core.manifests.engine_container import engine_container
 from batchedllm.core.manifests.identity import Owner, only_set
 from batchedllm.core.manifests.probes import termination_grace_seconds
-from batchedllm.core.manifests.volumes import volumes
+from batchedllm.core.manifests.volumes import serving_volumes
 
 ANNOTATION_TEMPLATE: Final = f"{GROUP}/template"
 """Annotation of a pod: the fingerprint of the template it was made from, which tells new pods from old ones."""
@@ -67,8 +67,8 @@ def pod_spec(owner: Owner, spec: BatchedLLMSpec, default_image: str) -> dict[str
         tolerations=tolerations(spec),
         affinity=spec.pod.affinity,
         topologySpreadConstraints=spec.pod.topology_spread_constraints,
-        containers=[engine_container(spec, default_image)],
-        volumes=[volume.manifest() for volume in volumes(spec)],
+        containers=[engine_container(owner, spec, default_image)],
+        volumes=[volume.manifest() for volume in serving_volumes(owner.name, spec)],
     )
 
 

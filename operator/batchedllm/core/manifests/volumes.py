@@ -4,11 +4,20 @@ from dataclasses import dataclass
 from pathlib import PurePosixPath
 from typing import Any, Final
 
-from batchedllm.api.names import CACHE_PATH, HF_TOKEN_FILE, HOME_PATH, MODEL_VOLUME_PATH
+from batchedllm.api.names import (
+    ADMISSION_FOLDER,
+    API_KEYS_FILE,
+    API_KEYS_FOLDER,
+    CACHE_PATH,
+    HF_TOKEN_FILE,
+    HOME_PATH,
+    MODEL_VOLUME_PATH,
+)
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.manifests.admission_config import config_map_name
 
 TOKEN_FILE_MODE: Final = 0o440
-"""The token is read by the engine's group (fsGroup) and by nobody else."""
+"""A token, or a file of keys, is read by the engine's group (fsGroup) and by nobody else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +77,28 @@ def model(spec: BatchedLLMSpec) -> Volume | None:
     return Volume("model", {"persistentVolumeClaim": claim}, MODEL_VOLUME_PATH, read_only=True)
 
 
+def admission(owner_name: str, spec: BatchedLLMSpec) -> Volume | None:
+    """Return the middleware's configuration: a whole folder, as the kubelet brings no changes into a single file."""
+    if not spec.uses_middleware:
+        return None
+    return Volume("admission", {"configMap": {"name": config_map_name(owner_name)}}, ADMISSION_FOLDER, read_only=True)
+
+
+def api_keys(spec: BatchedLLMSpec) -> Volume | None:
+    """Return the file of API keys. A key of the Secret that is called otherwise gets the file's name."""
+    if spec.admission.api_keys is None:
+        return None
+    reference = spec.admission.api_keys.secret_ref
+    secret = {
+        "secretName": reference.name,
+        "defaultMode": TOKEN_FILE_MODE,
+        "items": [{"key": reference.key, "path": API_KEYS_FILE}],
+    }
+    return Volume("api-keys", {"secret": secret}, API_KEYS_FOLDER, read_only=True)
+
+
 def volumes(spec: BatchedLLMSpec) -> tuple[Volume, ...]:
-    """All volumes of the pod; a parent folder stands before what is mounted inside it."""
+    """What every pod of the engine's image needs; a parent folder stands before what is mounted inside it."""
     candidates = (
         Volume("temporary", {"emptyDir": {}}, "/tmp"),  # noqa: S108 - the pod's own
         Volume("home", {"emptyDir": {}}, HOME_PATH),
@@ -79,3 +108,9 @@ def volumes(spec: BatchedLLMSpec) -> tuple[Volume, ...]:
         model(spec),
     )
     return tuple(volume for volume in candidates if volume is not None)
+
+
+def serving_volumes(owner_name: str, spec: BatchedLLMSpec) -> tuple[Volume, ...]:
+    """All volumes of a pod that serves."""
+    added = (admission(owner_name, spec), api_keys(spec))
+    return (*volumes(spec), *(volume for volume in added if volume is not None))

@@ -75,6 +75,10 @@ RULES: Final = (
 """Oldest first; the last is the newest that is known."""
 
 
+FIRST_TO_FIT_ITS_LENGTH: Final = (0, 14)
+"""First version with `--max-model-len auto` (vllm-project/vllm, pull request 29431)."""
+
+
 def rules_for(version: str | None) -> tuple[EngineRules, str | None]:
     """Return the rules of a version, and a note where they are not that version's own."""
     newest = RULES[-1]
@@ -100,6 +104,14 @@ def runner_of(model: ModelDescription, rules: EngineRules) -> Runner:
 def takes_graphs(runner: Runner, rules: EngineRules) -> bool:
     """Whether CUDA graphs come out of the KV cache's budget."""
     return runner is Runner.FIRST or rules.second_runner_takes_graphs
+
+
+def fits_its_length(version: str | None) -> bool:
+    """Whether the engine finds the longest length that fits by itself (`--max-model-len auto`); None: the newest."""
+    if version is None:
+        return True
+    major, minor = (*_minor(version), "")[:2]
+    return not (major.isdecimal() and minor.isdecimal()) or (int(major), int(minor)) >= FIRST_TO_FIT_ITS_LENGTH
 
 
 def _minor(version: str) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from batchedllm.core.memory.drift import NOTEWORTHY_PERCENT, drifts
 from batchedllm.core.memory.fixes import fixes
 from batchedllm.core.memory.plan import plan
 from batchedllm.core.memory.plan_types import Plan
+from batchedllm.core.memory.plan_types import Verdict as Answer
 from batchedllm.core.memory.shortage import shortage
 from batchedllm.core.memory.units import Bytes
 from batchedllm.core.planning.gate import Gate
@@ -110,9 +111,12 @@ def _failed(planned: Gate, failures: Iterable[Failure]) -> Afterwards | None:
 
 
 def drift_percent(planned: Plan, actual: Actual) -> float | None:
-    """Return by how many percent of the plan the engine has more tokens of KV cache; None where it is not known."""
+    """Return by how many percent of the plan the engine has more tokens of KV cache; None where it is not known.
+
+    An Unknown plan's tokens are counted by a layout that may not be the engine's.
+    """
     cache = planned.kv_cache
-    if cache is None or not cache.tokens or actual.kv_tokens is None:
+    if planned.verdict is Answer.UNKNOWN or cache is None or not cache.tokens or actual.kv_tokens is None:
         return None
     return 100 * (actual.kv_tokens - cache.tokens) / cache.tokens
 
@@ -131,9 +135,11 @@ def _judged(planned: Gate, actual: Actual) -> Verdict:
 
 
 def _lesson(planned: Gate, actual: Actual, pod: str) -> Lesson | None:
-    """Return what a start teaches: what was left for the KV cache, to a block."""
+    """Return what a start teaches: what was left for the KV cache, to a block. Nothing, of a plan that is Unknown."""
     made = planned.planned
-    if made is None or made.plan.bill is None or made.plan.kv_cache is None or actual.blocks is None:
+    if made is None or made.plan.verdict is Answer.UNKNOWN:
+        return None
+    if made.plan.bill is None or made.plan.kv_cache is None or actual.blocks is None:
         return None
     left = Bytes(actual.blocks * made.plan.kv_cache.bytes_per_block)
     return Lesson(made.key, made.plan.bill, replace(actual, kv_cache=left), pod)

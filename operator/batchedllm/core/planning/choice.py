@@ -1,12 +1,14 @@
-"""Settings that the plan chooses for a goal, and keeps: another choice would restart the replicas."""
+"""Settings that the plan chooses, for a goal or for want of an answer, and keeps: others would restart the replicas."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any, Final
 
 from batchedllm.api.spec import BatchedLLMSpec, Batching
+from batchedllm.core.memory.engine_versions import fits_its_length
 from batchedllm.core.memory.errors import InvalidSettings
 from batchedllm.core.memory.goals import choose
-from batchedllm.core.memory.plan_types import Question
+from batchedllm.core.memory.plan_types import Question, Verdict
 from batchedllm.core.reconcile_types import Manifest
 
 _FIELDS: Final = {
@@ -15,7 +17,14 @@ _FIELDS: Final = {
     "max_num_batched_tokens": "maxNumBatchedTokens",
 }
 
+_LENGTH: Final = "batching.maxModelLen"
+_AUTO: Final = "auto"
+_UNKNOWN: Final = "the plan is Unknown: the engine takes the longest length that fits, up to the model's own"
+_KEPT: Final = "chosen while the plan was Unknown, and kept: another length would restart the replicas"
+
 Chosen = list[dict[str, str]]
+Serves = Callable[[BatchedLLMSpec], bool]
+"""Whether the Deployment that is there makes just the replicas that a spec asks for."""
 
 
 def chosen_for(question: Question, spec: BatchedLLMSpec, resource: Manifest) -> Chosen:
@@ -41,11 +50,38 @@ def chosen_for(question: Question, spec: BatchedLLMSpec, resource: Manifest) -> 
     ]
 
 
+def length_of_unknown(
+    question: Question, spec: BatchedLLMSpec, verdict: Verdict, resource: Manifest, serves: Serves
+) -> Chosen:
+    """Return the length `auto` where the spec has none and the plan cannot say that the model's longest fits.
+
+    A Deployment that is there already keeps the length that it has, chosen or not, while nothing else in it changes.
+    """
+    if spec.batching.max_model_len is not None:
+        return []
+    is_unknown = verdict is Verdict.UNKNOWN
+    left = [{"setting": _LENGTH, "value": _AUTO, "reason": _UNKNOWN if is_unknown else _KEPT}]
+    was_left = any((one["setting"], one["value"]) == (_LENGTH, _AUTO) for one in _told(resource))
+    if was_left and serves(with_chosen(spec, left)):
+        return left
+    return left if is_unknown and fits_its_length(question.settings.engine_version) and not serves(spec) else []
+
+
+def kept(spec: BatchedLLMSpec, resource: Manifest, serves: Serves) -> Chosen:
+    """Return what was chosen for this very spec and serves, for as long as nothing can be planned."""
+    told = _told(resource) if _is_of_this_spec(resource) else []
+    return told if told and serves(with_chosen(spec, told)) else []
+
+
 def with_chosen(spec: BatchedLLMSpec, chosen: Chosen) -> BatchedLLMSpec:
     """Return the spec with what was chosen filled in."""
     names = {f"batching.{field}": name for name, field in _FIELDS.items()}
-    values = {names[one["setting"]]: int(one["value"]) for one in chosen if one["setting"] in names}
+    values = {names[one["setting"]]: _value(one["value"]) for one in chosen if one["setting"] in names}
     return spec.model_copy(update={"batching": spec.batching.model_copy(update=values)}) if values else spec
+
+
+def _value(text: str) -> int | str:
+    return text if text == _AUTO else int(text)
 
 
 def _is_open(batching: Batching, name: str) -> bool:
@@ -54,9 +90,16 @@ def _is_open(batching: Batching, name: str) -> bool:
 
 
 def _before(resource: Manifest) -> Chosen:
-    """Return what was chosen for this very spec already, if it can be read."""
+    """Return what was chosen for the goal of this very spec already, if it can be read."""
+    return [one for one in _told(resource) if one["value"] != _AUTO] if _is_of_this_spec(resource) else []
+
+
+def _is_of_this_spec(resource: Manifest) -> bool:
     status: Any = resource.get("status") or {}
-    if status.get("observedGeneration") != resource["metadata"]["generation"]:
-        return []
-    found = (status.get("plan") or {}).get("chosen") or []
-    return [dict(one) for one in found if str(one.get("value", "")).isdecimal()]
+    return bool(status.get("observedGeneration") == resource["metadata"]["generation"])
+
+
+def _told(resource: Manifest) -> Chosen:
+    """Return what the status says to have been chosen, whatever the spec was then."""
+    found = ((resource.get("status") or {}).get("plan") or {}).get("chosen") or []
+    return [dict(one) for one in found if str(one.get("value", "")).isdecimal() or one.get("value") == _AUTO]

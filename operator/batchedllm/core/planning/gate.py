@@ -12,6 +12,8 @@ from typing import Any, Final
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.conditions import Truth, Verdict
+from batchedllm.core.manifests.identity import owner_of
+from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE, template_fingerprint
 from batchedllm.core.memory.correction import CorrectionKey
 from batchedllm.core.memory.errors import InvalidSettings
 from batchedllm.core.memory.fixes import fixes
@@ -19,14 +21,15 @@ from batchedllm.core.memory.plan import plan
 from batchedllm.core.memory.plan_cpu import fixes_on_cpu, plan_on_cpu
 from batchedllm.core.memory.plan_types import Plan, Question
 from batchedllm.core.memory.plan_types import Verdict as Answer
-from batchedllm.core.planning.choice import chosen_for, with_chosen
+from batchedllm.core.observed import find
+from batchedllm.core.planning.choice import Chosen, chosen_for, kept, length_of_unknown, with_chosen
 from batchedllm.core.planning.gpu_facts import GpuFacts, gpu_facts
 from batchedllm.core.planning.host import host_cautions
 from batchedllm.core.planning.inspection import deletions
 from batchedllm.core.planning.model_facts import ModelFacts, NoFacts
 from batchedllm.core.planning.model_search import Search, search
 from batchedllm.core.planning.question import settings_of
-from batchedllm.core.planning.report import plan_status
+from batchedllm.core.planning.report import no_plan_status, plan_status
 from batchedllm.core.reconcile_types import Defaults, Deletion, Gathered, Manifest
 
 _REASONS: Final[Mapping[Answer, tuple[Truth, Reason]]] = {
@@ -38,13 +41,11 @@ _REASONS: Final[Mapping[Answer, tuple[Truth, Reason]]] = {
 
 @dataclass(frozen=True, slots=True)
 class Planned:
-    """A plan that was made, with all that it is told and learned by."""
+    """A plan that was made, and all that is learned by it."""
 
     question: Question
     plan: Plan
     key: CorrectionKey
-    status: Mapping[str, Any]
-    """`status.plan`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,11 +60,30 @@ class Gate:
     is_final: bool = False
     """With `holds`: waiting will not help."""
     planned: Planned | None = None
+    status: Mapping[str, Any] | None = None
+    """`status.plan`, where there is anything to tell in it."""
     record: dict[str, Any] | None = None
     """The ConfigMap that keeps what inspections found."""
     apply: tuple[Manifest, ...] = ()
     delete: tuple[Deletion, ...] = ()
     look_again_seconds: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Deployed:
+    """The Deployment that is there, if any."""
+
+    resource: Manifest
+    deployment: Manifest | None
+    default_image: str
+
+    def serves(self, spec: BatchedLLMSpec) -> bool:
+        """Tell whether its pods are just those that a spec asks for."""
+        if self.deployment is None:
+            return False
+        annotations = self.deployment["spec"]["template"]["metadata"].get("annotations") or {}
+        wanted = template_fingerprint(owner_of(self.resource), spec, self.default_image)
+        return bool(annotations.get(ANNOTATION_TEMPLATE) == wanted)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,6 +95,7 @@ class _Case:
     gpu: GpuFacts
     facts: ModelFacts
     key: CorrectionKey
+    deployed: _Deployed
 
     @property
     def question(self) -> Question:
@@ -90,16 +111,19 @@ def gate(gathered: Gathered, spec: BatchedLLMSpec, defaults: Defaults, now: date
     if spec.memory.gate == "off":
         words = "memory.gate is off: nothing is planned"
         return Gate(_condition("Unknown", Reason.NOT_PLANNED, words), spec, delete=unneeded)
+    resource = gathered.resource
+    there = find(gathered.children, "Deployment", resource["metadata"]["name"])
+    deployed = _Deployed(resource, there, defaults.engine_image)
     gpu = gpu_facts(spec, gathered.node_gpus)
     if isinstance(gpu, NoFacts):
-        return Gate(_condition("Unknown", gpu.reason, gpu.message), spec, delete=unneeded)
+        return replace(_unplanned(spec, gpu, deployed), delete=unneeded)
     found = search(gathered, spec, defaults, now)
     if isinstance(found.facts, NoFacts):
-        return _with_steps(_without_facts(found, found.facts, spec), found)
+        return _with_steps(_without_facts(found, found.facts, spec, deployed), found)
     image = spec.engine.image or defaults.engine_image
     product = gpu.gpu.product or f"{gpu.gpu.memory} bytes"
     key = CorrectionKey(image, product, found.facts.model.model_type)
-    return _with_steps(_planned(_Case(gathered, spec, gpu, found.facts, key)), found)
+    return _with_steps(_planned(_Case(gathered, spec, gpu, found.facts, key, deployed)), found)
 
 
 def _with_steps(made: Gate, found: Search) -> Gate:
@@ -110,13 +134,21 @@ def _with_steps(made: Gate, found: Search) -> Gate:
     )
 
 
-def _without_facts(found: Search, facts: NoFacts, spec: BatchedLLMSpec) -> Gate:
+def _without_facts(found: Search, facts: NoFacts, spec: BatchedLLMSpec, deployed: _Deployed) -> Gate:
     """Wait while the model is being inspected; hold back for a description that is wrong; else go on without."""
     if facts.reason is Reason.BAD_MODEL_DESCRIPTION:
         enforces = spec.memory.gate == "enforce"
-        return Gate(_condition("False", facts.reason, facts.message), spec, enforces, enforces)
+        condition = _condition("False", facts.reason, facts.message)
+        return replace(_unplanned(spec, facts, deployed), condition=condition, holds=enforces, is_final=enforces)
     waits = facts.reason is Reason.INSPECTING and not found.inspection.is_over
-    return Gate(_condition("Unknown", facts.reason, facts.message), spec, waits)
+    return replace(_unplanned(spec, facts, deployed), holds=waits)
+
+
+def _unplanned(spec: BatchedLLMSpec, why: NoFacts, deployed: _Deployed) -> Gate:
+    """Go on without a plan: with what one chose for this very spec before, so that its loss restarts nothing."""
+    chosen = kept(spec, deployed.resource, deployed.serves)
+    status = no_plan_status(why.message, chosen) if chosen else None
+    return Gate(_condition("Unknown", why.reason, why.message), with_chosen(spec, chosen), status=status)
 
 
 def _planned(case: _Case) -> Gate:
@@ -124,11 +156,11 @@ def _planned(case: _Case) -> Gate:
     enforces = case.spec.memory.gate == "enforce"
     chosen = [] if case.gpu.is_cpu else chosen_for(case.question, case.spec, case.gathered.resource)
     case = replace(case, spec=with_chosen(case.spec, chosen))
-    question, on_cpu = case.question, case.gpu.is_cpu
     try:
-        made = plan_on_cpu(question) if on_cpu else plan(question)
+        case, made, length = _made(case)
     except InvalidSettings as error:
         return Gate(_condition("False", Reason.CONTRADICTING_SETTINGS, str(error)), case.spec, enforces, enforces)
+    question, on_cpu, chosen = case.question, case.gpu.is_cpu, [*chosen, *length]
     made = replace(made, cautions=(*made.cautions, *host_cautions(case.spec, made.settings)))
     changes = fixes_on_cpu(question, made) if on_cpu else fixes(question, made)
     notes = [*made.notes, *((case.gpu.note,) if case.gpu.note else ())]
@@ -136,7 +168,19 @@ def _planned(case: _Case) -> Gate:
     truth, reason = _REASONS[made.verdict]
     holds = enforces and made.verdict is Answer.DOES_NOT_FIT
     condition = _condition(truth, reason, status["message"])
-    return Gate(condition, case.spec, holds, holds, Planned(question, made, case.key, status))
+    return Gate(condition, case.spec, holds, holds, Planned(question, made, case.key), status)
+
+
+def _made(case: _Case) -> tuple[_Case, Plan, Chosen]:
+    """Plan; and once more with the length left to the engine, where the plan does not know what fits."""
+    if case.gpu.is_cpu:
+        return case, plan_on_cpu(case.question), []
+    made = plan(case.question)
+    length = length_of_unknown(case.question, case.spec, made.verdict, case.deployed.resource, case.deployed.serves)
+    if not length:
+        return case, made, []
+    case = replace(case, spec=with_chosen(case.spec, length))
+    return case, plan(case.question), length
 
 
 def _condition(truth: Truth, reason: Reason, message: str) -> Verdict:

@@ -1,9 +1,11 @@
 """A plan as the status tells it, and in a sentence."""
 
+from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final
 
-from batchedllm.core.memory.plan_types import Bill, Fix, KVCache, Plan
-from batchedllm.core.memory.units import GIB, Certainty
+from batchedllm.core.memory.plan_types import Bill, Fix, KVCache, Plan, Verdict
+from batchedllm.core.memory.units import GIB, Bytes, Certainty, Term
 
 _LEAST_SURE: Final = (Certainty.UNKNOWN, Certainty.ESTIMATED, Certainty.CALIBRATED, Certainty.EXACT)
 _LONGEST_MESSAGE: Final = 1000
@@ -11,12 +13,15 @@ _LONGEST_MESSAGE: Final = 1000
 
 def plan_status(plan: Plan, fixes: tuple[Fix, ...], **rest: Any) -> dict[str, Any]:  # noqa: ANN401 - JSON
     """Return `status.plan`; `rest` are further fields of it. What is not known is left out."""
+    known = {} if plan.bill is None else _terms(plan.bill, is_cache_given=plan.settings.kv_cache_memory is not None)
     found: dict[str, Any] = {
         "verdict": str(plan.verdict),
         "message": sentence(plan, fixes),
         "confidence": str(confidence(plan.bill, is_counted=plan.kv_cache is not None)),
         "engineVersion": plan.settings.engine_version,
         "bytes": _bytes(plan.bill),
+        "certainty": {name: str(term.certainty) for name, term in known.items()},
+        "errorBytes": {name: term.error_bytes for name, term in known.items() if _is_bounded(term)},
         "kvCache": _kv_cache(plan.kv_cache),
         "concurrency": None if plan.kv_cache is None else f"{plan.kv_cache.concurrency:.2f}",
         "maxModelLen": _lengths(plan),
@@ -25,7 +30,17 @@ def plan_status(plan: Plan, fixes: tuple[Fix, ...], **rest: Any) -> dict[str, An
         "notes": list(plan.notes),
         **rest,
     }
-    return {field: value for field, value in found.items() if value is not None and value != []}
+    return {field: value for field, value in found.items() if value not in (None, [], {})}
+
+
+def no_plan_status(message: str, chosen: list[dict[str, str]]) -> dict[str, Any]:
+    """Return `status.plan` where nothing can be planned, and what a plan chose before is kept."""
+    return {
+        "verdict": str(Verdict.UNKNOWN),
+        "message": message[:_LONGEST_MESSAGE],
+        "confidence": str(Certainty.UNKNOWN),
+        "chosen": chosen,
+    }
 
 
 def sentence(plan: Plan, fixes: tuple[Fix, ...]) -> str:
@@ -44,8 +59,38 @@ def confidence(bill: Bill | None, *, is_counted: bool = False) -> Certainty:
     """Return how sure the least sure term is; without a bill there are only blocks to count."""
     if bill is None:
         return Certainty.EXACT if is_counted else Certainty.UNKNOWN
-    terms = (bill.weights, bill.persistent, bill.activation, bill.cuda_graphs, bill.non_torch)
-    return min((term.certainty for term in terms if term.bytes), key=_LEAST_SURE.index, default=Certainty.EXACT)
+    return _least_sure((bill.weights, bill.persistent, bill.activation, bill.cuda_graphs, bill.non_torch))
+
+
+def _least_sure(terms: Iterable[Term]) -> Certainty:
+    told = (term.certainty for term in terms if term.bytes or term.certainty is Certainty.UNKNOWN)
+    return min(told, key=_LEAST_SURE.index, default=Certainty.EXACT)
+
+
+def _terms(bill: Bill, *, is_cache_given: bool) -> dict[str, Term]:
+    """Return the terms of the bill by their names in the status, with what they leave over as terms as well."""
+    counted = {
+        "weights": bill.weights,
+        "persistent": bill.persistent,
+        "activation": bill.activation,
+        "cudaGraphs": bill.cuda_graphs,
+        "nonTorch": bill.non_torch,
+    }
+    budgeted = [bill.weights, bill.activation, bill.non_torch]
+    budgeted += [bill.persistent] if bill.persistent_in_budget else []
+    budgeted += [bill.cuda_graphs] if bill.cuda_graphs_in_budget else []
+    error, sure = Bytes(sum(term.error_bytes for term in budgeted)), _least_sure(budgeted)
+    cache = Term(bill.kv_cache, sure, error, "what is left of the budget")
+    headroom = Term(bill.headroom, Certainty.ESTIMATED, bill.headroom_error, "what is left of the GPU")
+    if is_cache_given:
+        # The budget then grows with what the terms take, so that their errors are the headroom's.
+        cache = replace(cache, certainty=Certainty.EXACT, error_bytes=Bytes(0))
+        headroom = replace(headroom, error_bytes=Bytes(bill.headroom_error + error))
+    return {**counted, "kvCache": cache, "headroom": headroom}
+
+
+def _is_bounded(term: Term) -> bool:
+    return term.certainty is not Certainty.UNKNOWN
 
 
 def gibibytes(amount: int) -> str:

@@ -36,6 +36,8 @@ LEVEL_SECONDS: Final = 10.0
 
 SAMPLES_FULL: Final = 10.0
 """Samples of full replicas from which on their speed is known."""
+MOST_AT_FIRST: Final = 10 * UNKNOWN_TOKENS_PER_SECOND
+"""Most that a sample counts as before a speed is known: the first may be absurd, and has nothing to be held against."""
 _FULL_MEMORY: Final = 30.0
 _BUSY_MEMORY: Final = 500.0
 _OUTLIER: Final = 2.0
@@ -71,7 +73,9 @@ class Capacity:
         """Return how fast a full replica is."""
         if self.full_samples >= SAMPLES_FULL:
             return self.full_tokens_per_second
-        weighted = self.busy_tokens_per_second_sum + UNKNOWN_WEIGHT * UNKNOWN_TOKENS_PER_SECOND
+        seen = self.full_samples / SAMPLES_FULL
+        assumed = seen * self.full_tokens_per_second + (1 - seen) * UNKNOWN_TOKENS_PER_SECOND
+        weighted = self.busy_tokens_per_second_sum + UNKNOWN_WEIGHT * assumed
         return weighted / (self.busy_weight + UNKNOWN_WEIGHT)
 
     @property
@@ -80,17 +84,26 @@ class Capacity:
         return self.full_samples >= SAMPLES_FULL or self.busy_weight >= UNKNOWN_WEIGHT
 
     def faded(self, seconds: float) -> "Capacity":
-        """Return what is left of it after some time."""
+        """Return what is left of it after some time.
+
+        The speed of full replicas is trusted for half an hour after the last was seen: an older one, of other traffic
+        or of a memory that was wrong, yields to what busy ones let conclude.
+        """
         factor = exp(-seconds / FADING_SECONDS)
-        return replace(self, answered=faded(self.answered, factor), late=faded(self.late, factor))
+        return replace(
+            self,
+            answered=faded(self.answered, factor),
+            late=faded(self.late, factor),
+            full_samples=self.full_samples * factor,
+        )
 
     def with_full(self, tokens_per_second: float) -> "Capacity":
         """Learn from a replica whose queue lasted. What is far off moves it by a bounded step."""
         known, samples = self.full_tokens_per_second, self.full_samples
-        if samples == 0:
-            return replace(self, full_tokens_per_second=tokens_per_second, full_samples=1.0)
         if samples >= SAMPLES_FULL:
             tokens_per_second = min(max(tokens_per_second, known / _OUTLIER), known * _OUTLIER)
+        else:
+            tokens_per_second = min(tokens_per_second, MOST_AT_FIRST)
         part = max(1 / (samples + 1), 1 / _FULL_MEMORY)
         return replace(
             self,

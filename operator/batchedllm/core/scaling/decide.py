@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any
 
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, stabilization, steps, supply, wording, zero
+from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
@@ -44,22 +44,21 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     `off` nothing changes and nothing is remembered but what was learned.
     """
     if state.policy.mode == "off":
-        return _off(state), replace(state, memory=Memory(experience=state.memory.experience))
+        return _off(state), replace(state, memory=state.memory.timeless())
     state = replace(state, load=_believable(state.load))
     state = replace(state, memory=_refreshed(state, now_seconds))
     scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
     state, prospect = _informed(state, now_seconds)
-    opinion = opinions(state, prospect)
+    opinion = (*opinions(state, prospect), *seasonal.opinions(state))
     state = _with_asked(state, prospect, opinion, now_seconds)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
-    decision = replace(
-        _decision(situation, draft, opinion, strongest),
-        late_without_queue=is_not_a_matter_of_replicas(state, prospect),
-    )
+    is_late = is_not_a_matter_of_replicas(state, prospect)
+    decision = replace(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
+    memory = replace(memory, seasons=seasonal.recorded(state, _asked(opinion)))
     return decision, replace(state, memory=memory, scheduled=scheduled)
 
 
@@ -84,9 +83,13 @@ def _with_asked(
     state: ScalingState, prospect: Outlook, opinion: tuple[Opinion, ...], now_seconds: float
 ) -> ScalingState:
     """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
-    asked = max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
-    watch = state.memory.watch.with_asked(now_seconds, asked * prospect.held)
+    watch = state.memory.watch.with_asked(now_seconds, _asked(opinion) * prospect.held)
     return replace(state, memory=replace(state.memory, watch=watch))
+
+
+def _asked(opinion: tuple[Opinion, ...]) -> int:
+    """Return what is asked for because of what comes now."""
+    return max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
 
 
 def _believable(load: FleetLoad | None) -> FleetLoad | None:
@@ -107,7 +110,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = Memory(full_batch=memory.full_batch, experience=memory.experience)
+        memory = replace(memory.timeless(), full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
     nodes = memory.supply

@@ -17,7 +17,7 @@ SHORT_SECONDS: Final = 60.0
 """The same where traffic is steady: then the latest minutes say all."""
 UNSEEN_SECONDS: Final = 600.0
 """How fast the margin for what has not been seen yet shrinks: it is halved after as long a watch."""
-UNSEEN_SHARE: Final = 0.3
+UNSEEN_SHARE: Final = 0.5
 """Margin per unit of variation above `USUAL_VARIATION`, when nothing has been watched yet."""
 USUAL_VARIATION: Final = 0.5
 _ROUNDS: Final = 9
@@ -70,27 +70,34 @@ class History:
         return 1 + UNSEEN_SHARE * max(0.0, self.variation - USUAL_VARIATION) * unseen
 
 
-def fewest_replicas(past: tuple[float, ...], late_shares: tuple[float, ...], late_share: float, most: int) -> float:
-    """Return the fewest replicas, not rounded, with which no more than this share of the past would have been late."""
+def fewest_replicas(
+    past: tuple[float, ...], late_shares: tuple[float, ...], late_share: float, most: int, margin: float = 1.0
+) -> float:
+    """Return the fewest replicas, not rounded, with which no more than this share of the past would have been late.
+
+    `margin` is how many times as large each demand of the past is taken to be. It is no factor on the replicas: twice
+    next to nothing is still held by one.
+    """
     seen = [(index, requests) for index, requests in enumerate(past) if requests > 0]
     allowed = late_share * sum(requests for _, requests in seen)
-    if not seen or _late(seen, late_shares, 1.0) <= allowed:
+    if not seen or _late(seen, late_shares, 1.0 / margin) <= allowed:
         return 1.0
     low, high = 1.0, float(most)
-    if _late(seen, late_shares, high) > allowed:
+    if _late(seen, late_shares, high / margin) > allowed:
         return high
     for _ in range(_ROUNDS):
         middle = sqrt(low * high)
-        low, high = (low, middle) if _late(seen, late_shares, middle) <= allowed else (middle, high)
+        low, high = (low, middle) if _late(seen, late_shares, middle / margin) <= allowed else (middle, high)
     return high
 
 
 def _late(seen: list[tuple[int, float]], late_shares: tuple[float, ...], replicas: float) -> float:
     """Return how many of the requests would have been late with so many replicas, each under its part of the load."""
     whole, part = steps_down(replicas)
-    late = 0.0
+    late, highest = 0.0, len(late_shares) - 1
     for index, requests in seen:
-        above, below = late_shares[max(0, index - whole)], late_shares[max(0, index - whole - 1)]
+        level = min(highest, index - whole)
+        above, below = late_shares[max(0, level)], late_shares[max(0, level - 1)]
         late += requests * (above + part * (below - above))
     return late
 

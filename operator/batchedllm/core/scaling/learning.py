@@ -12,7 +12,7 @@ from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.watch import LATE_SECONDS, PodWatch, Watch, watched
 
 FULL_QUEUE_SECONDS: Final = 0.5
-"""A queue that takes so long to read keeps a replica full; a shorter one is what came during a step."""
+"""A queue that is so much work keeps a replica full; a shorter one is what came during a step."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,10 +39,10 @@ def learn(
     sizes = experience.sizes
     before = {name: pod.reading for name, pod in watch.pods.items()}
     done = increments(before, readings, objective, sizes.prompt_tokens)
-    pods = watched(_kept(watch, load), done, sizes.tokens, sizes.prompt_tokens)
+    pods = watched(_kept(watch, load), done, sizes.tokens)
     capacity = experience.capacity
     if done:
-        capacity = _taught(capacity, done, pods, sizes.prompt_tokens)
+        capacity = _taught(capacity, done, pods, sizes.tokens)
     pods = {**pods, **{one.pod: _seen(pods.get(one.pod), one) for one in readings}}
     is_told = any(tells_requests(one) for one in readings)
     if not is_told:
@@ -92,15 +92,13 @@ def _late(done: tuple[Increment, ...]) -> float:
     return sum(min(one.answered, sum(late.requests for late in one.late)) for one in done)
 
 
-def _taught(
-    capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, PodWatch], prompt_tokens: float
-) -> Capacity:
+def _taught(capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, PodWatch], tokens: float) -> Capacity:
     """Return the capacity with what each pod showed."""
     answered, late = list(capacity.answered), list(capacity.late)
     for one in done:
         if one.answered:
             _booked(answered, late, one, pods[one.pod])
-        if one.queued_throughout * prompt_tokens > FULL_QUEUE_SECONDS * one.tokens_per_second > 0:
+        if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * one.tokens_per_second > 0:
             capacity = capacity.with_full(one.tokens_per_second)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
             capacity = capacity.with_busy(one.tokens_per_second, one.step_seconds / one.step_tokens)

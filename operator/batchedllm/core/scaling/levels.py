@@ -4,7 +4,7 @@ What was seen at a load is kept by its level. So the memory of any number of hou
 hundred and of a million tokens per second are told apart equally well.
 """
 
-from math import log
+from math import floor, log
 from typing import Final
 
 LOWEST_TOKENS_PER_SECOND: Final = 200.0
@@ -26,9 +26,13 @@ def index_of(tokens_per_second: float) -> int:
 
 
 def steps_down(factor: float) -> tuple[int, float]:
-    """Return how many levels lie between a load and its `factor`th part: whole ones, and the part of the next."""
+    """Return how many levels lie between a load and its `factor`th part: whole ones, and the part of the next.
+
+    A factor below 1 leads upwards: whole levels are negative then, and the part still counts downwards.
+    """
     steps = log(factor) / _LOG_RATIO
-    return int(steps), steps - int(steps)
+    whole = floor(steps)
+    return whole, steps - whole
 
 
 def with_added(amounts: tuple[float, ...], index: int, amount: float) -> tuple[float, ...]:

@@ -36,7 +36,6 @@ class Outlook:
     """(seconds, mean demand of the whole fleet over them), the shortest window first."""
     tokens: float
     """Mean of a request."""
-    prompt_tokens: float
     speed: float
     """What a full replica does."""
     speed_is_known: bool
@@ -76,7 +75,6 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
             (window, watch.traffic.requests_per_second(window, now_seconds) * sizes.tokens) for window in windows
         ),
         tokens=sizes.tokens,
-        prompt_tokens=sizes.prompt_tokens,
         speed=capacity.tokens_per_second,
         speed_is_known=capacity.is_known,
         held=held_within(shares, attainable),

@@ -101,8 +101,26 @@ class Memory:
     """Replicas that found no node."""
     busy_at_seconds: float | None = None
     """When there was last a request, a replica that started, or someone who woke the model."""
+    seasons: tuple[tuple[int, int], ...] = ()
+    """(ten-minute slot since 1970, most replicas that the signals asked for in it), of the last week."""
+    learned_of: str = ""
+    """Fingerprint of what was learned from: model, engine, GPU and batching."""
+    is_kept: bool = False
+    """Whether what was learned is kept in a ConfigMap."""
+    is_used: bool = False
+    """Whether requests came since it was written there."""
     signs: tuple[Sign, ...] = ()
     """What is seen and may be told to people once it lasts."""
+
+    def timeless(self) -> "Memory":
+        """Return what was learned: it means something by another clock too, and while scaling is off."""
+        return Memory(
+            experience=self.experience,
+            seasons=self.seasons,
+            learned_of=self.learned_of,
+            is_kept=self.is_kept,
+            is_used=self.is_used,
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,6 +149,8 @@ class ScalingState:
     scheduled: Bounds | None = None
     """The bounds at this time; None: those of the policy at all times."""
     wake: Wake = field(default_factory=Wake)
+    wall_seconds: float | None = None
+    """Seconds since 1970, for what depends on the time of the day; None where that means nothing."""
 
     @property
     def bounds(self) -> Bounds:

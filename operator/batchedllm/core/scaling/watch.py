@@ -65,9 +65,7 @@ class Watch:
         return (sum(late for *_, late in self.answered) / answered if answered else 0.0), answered
 
 
-def watched(
-    pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: float, prompt_tokens: float
-) -> dict[str, PodWatch]:
+def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: float) -> dict[str, PodWatch]:
     """Return the pods with the load that each was under.
 
     That is what came within ten seconds and what waited there already: both have to be served.
@@ -78,7 +76,7 @@ def watched(
         since = one.at_seconds - LEVEL_SECONDS
         arrivals = (*[entry for entry in pod.arrivals if entry[0] > since], (one.at_seconds, one.arrived))
         came = sum(requests for _, requests in arrivals)
-        load = (came * tokens + one.queued_before * prompt_tokens) / LEVEL_SECONDS
+        load = (came + one.queued_before) * tokens / LEVEL_SECONDS
         oldest = one.at_seconds - KEPT_SECONDS
         peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]
         found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks, (one.at_seconds, load)))

@@ -9,14 +9,20 @@ from batchedllm.sim.fleet.autoscaler import Seen
 
 
 class OwnPolicy:
-    """Keeps the windows as the scraper does, and the memory as the loop does. Asked after every round of scrapes."""
+    """Keeps the windows as the scraper does, and the memory as the loop does. Asked after every round of scrapes.
 
-    def __init__(self, state: ScalingState, interval_seconds: float = 2.0) -> None:
+    `startup_seconds` is what the first replicas took to start. The operator reads it from their pods, so that it is
+    known before any replica is added; None: it is not.
+    """
+
+    def __init__(
+        self, state: ScalingState, interval_seconds: float = 2.0, startup_seconds: float | None = None
+    ) -> None:
         self._served: frozenset[str] = frozenset()
         self._asked: list[float] = []
         """When the replicas that do not serve yet were asked for, the oldest first."""
         self._decided_at = 0.0
-        self._startup_seconds: float | None = None
+        self._startup_seconds = startup_seconds
         self.interval_seconds = interval_seconds
         self.decisions: list[tuple[float, Decision]] = []
         self._state = state

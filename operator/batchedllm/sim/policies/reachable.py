@@ -1,9 +1,9 @@
-"""What could be reached with the information that every policy has, however clever: told beside ours.
+"""What can be had without knowing the future: told beside ours.
 
 A family of policies that no one can run in life: they know the work of every request when it comes, before a word of
 the answer is written, and they know what a replica holds. A floor of replicas takes what comes faster than replicas
-start. What the family's best member comes to, chosen with knowledge of the very traffic that it is scored on, is as
-far as one gets without knowing what is still to come; fixed fleets are members.
+start; fixed fleets are members. The best member is chosen with knowledge of the very traffic that it is scored on. That
+shows what can be had, and does not prove that nothing better can.
 """
 
 from dataclasses import dataclass

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchedllm.core.memory.engine_versions import RULES, Runner, rules_for, runner_of, takes_graphs
+from batchedllm.core.memory.engine_versions import RULES, Runner, fits_its_length, rules_for, runner_of, takes_graphs
 from batchedllm.core.memory.model import Experts, StateSpace
 from memory_models import model
 
@@ -38,3 +38,11 @@ def test_the_first_runner_always_takes_its_graphs_off_the_cache():
     assert takes_graphs(Runner.FIRST, OLD)
     assert not takes_graphs(Runner.SECOND, OLD)
     assert takes_graphs(Runner.SECOND, NEW)
+
+
+@pytest.mark.parametrize(
+    ("version", "knows"),
+    [(None, True), ("0.13.2", False), ("v0.14.0", True), ("0.32.0+cpu", True), ("1.0", True), ("nightly", True)],
+)
+def test_engines_find_the_length_that_fits_since_0_14_and_unknown_ones_are_held_to_be_new(version, knows):
+    assert fits_its_length(version) is knows

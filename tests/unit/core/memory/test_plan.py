@@ -1,11 +1,14 @@
 """The plan as a whole: terms, verdicts, lengths, and what it says about itself."""
 
+import json
 import time
 from dataclasses import replace
 from math import ceil
+from pathlib import Path
 
 import pytest
 
+from batchedllm.core.memory.architecture import describe
 from batchedllm.core.memory.errors import InvalidSettings
 from batchedllm.core.memory.model import FullAttention, NoCache, StateSpace, StateTensor
 from batchedllm.core.memory.plan import plan
@@ -187,17 +190,22 @@ def test_more_memory_than_the_gpu_has_is_no_plan():
         plan(question(on=gpu(0)))
 
 
-def test_one_plan_takes_less_than_a_millisecond_on_an_idle_machine():
-    asked = question(max_model_len=8192)
-    plan(asked)
-    best = min(_seconds(asked) for _ in range(50))
-    assert best < 0.005, "five times the bound, for machines under load"
+@pytest.mark.parametrize("name", ["llama-3.1-8b", "deepseek-v2", "gemma-3-27b", "llama4-scout-text", "qwen3-next-80b"])
+def test_one_plan_takes_less_than_a_millisecond(name):
+    config = json.loads((Path(__file__).parents[3] / f"data/model_configs/{name}.json").read_text())
+    asked = [question(describe(config), max_model_len=length) for length in range(4096, 8192, 256)]
+
+    best = min(_seconds_a_plan(asked) for _ in range(20))
+
+    assert best < 0.001
 
 
-def _seconds(asked) -> float:
-    start = time.perf_counter()
-    plan(asked)
-    return time.perf_counter() - start
+def _seconds_a_plan(asked) -> float:
+    """Time of the processor, which other processes of a machine under load do not lengthen much."""
+    start = time.process_time()
+    for one in asked:
+        plan(one)
+    return (time.process_time() - start) / len(asked)
 
 
 def test_bytes_are_whole_numbers():

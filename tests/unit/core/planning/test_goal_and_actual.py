@@ -135,6 +135,18 @@ def test_a_start_teaches_the_next_plan():
     assert abs(second - actual) < abs(planned - actual) / 2
 
 
+def test_an_unknown_plan_is_not_compared_and_learns_nothing():
+    packed = SPEC | {"memory": {"kvCacheDtype": "int8_per_token_head"}}
+    guessed = reconciled(packed).status["plan"]
+    assert guessed["verdict"] == "Unknown"
+
+    outcome = running(packed, labels(int(guessed["kvCache"]["tokens"] * 0.95) // 16 * 16), START)
+
+    assert condition(outcome)["reason"] == "PlanUnknown"
+    assert "driftPercent" not in outcome.status["actual"]
+    assert outcome.lesson is None
+
+
 START = """\
 INFO [model_runner.py:423] Model loading took 15.0 GiB memory and 3.1 seconds
 INFO [gpu_worker.py:740] Available KV cache memory: 110.95 GiB

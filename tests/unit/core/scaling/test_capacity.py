@@ -50,7 +50,8 @@ def test_before_anything_is_seen_a_cautious_speed_stands_in() -> None:
 
 
 def test_a_full_replica_shows_its_speed_but_never_in_one_sample() -> None:
-    assert full(30_000, 1).tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
+    assert full(30_000, 1).tokens_per_second == pytest.approx(12_000)
+    assert full(1e9, 1).tokens_per_second < 2 * UNKNOWN_TOKENS_PER_SECOND
     assert full(30_000, int(SAMPLES_FULL)).tokens_per_second == pytest.approx(30_000)
     assert full(30_000).is_known
 
@@ -172,8 +173,18 @@ def test_a_replica_with_more_than_it_can_do_falls_behind() -> None:
     assert shares[index_of(300_000)] > 0.9
 
 
-def test_what_was_seen_fades_and_the_speed_stays() -> None:
-    capacity = seen(full(30_000), 20_000, 100, late=10).faded(1800.0)
+def test_a_speed_that_no_full_replica_confirms_for_an_hour_yields_to_what_busy_ones_let_conclude() -> None:
+    """So a memory of another model, or of other traffic, is unlearned although no queue ever lasts."""
+    wrong = full(15_000, samples=30).faded(3600.0)
+    assert UNKNOWN_TOKENS_PER_SECOND < wrong.tokens_per_second < 15_000
+
+    for _ in range(300):
+        wrong = wrong.with_busy(24_000, 0.025).with_busy(100, 0.005)
+    assert wrong.tokens_per_second == pytest.approx(30_000, rel=0.05)
+
+
+def test_what_was_seen_fades_and_the_speed_stays_for_half_an_hour() -> None:
+    capacity = seen(full(30_000, samples=30), 20_000, 100, late=10).faded(1800.0)
 
     assert sum(capacity.answered) == pytest.approx(36.8, abs=0.1)
     assert sum(capacity.late) == pytest.approx(3.68, abs=0.01)

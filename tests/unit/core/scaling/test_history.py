@@ -61,6 +61,16 @@ def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_pa
 
 def test_no_more_are_asked_for_than_there_may_be() -> None:
     assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, 20) == 20.0
+    assert fewest_replicas(past((40_000, 10)), SHARP, 0.03, 20, margin=100) == 20.0
+
+
+def test_a_margin_is_for_larger_bursts_and_not_for_more_replicas_than_those_need() -> None:
+    burst = past((80_000, 100))
+
+    assert fewest_replicas(burst, SHARP, 0.03, 64, margin=1.5) == pytest.approx(12, rel=0.2)
+    assert fewest_replicas(past((200, 3)), SHARP, 0.03, 64, margin=1.5) == 1.0
+    assert fewest_replicas(past((9_000, 500)), SHARP, 0.03, 64, margin=1.5) > 1.15
+    assert fewest_replicas(past((LEVELS[-1], 500)), SHARP, 0.03, 10_000, margin=1.5) > 300
 
 
 @settings(deadline=None)
@@ -130,7 +140,7 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
     assert (steady.variation, steady.margin) == (pytest.approx(0, abs=1e-6), 1.0)
     assert early.variation > 2
     assert 1 < late.margin < early.margin < 2
-    assert late.margin == 1 + 0.3 * (late.variation - 0.5) * 600 / (600 + 3600)
+    assert late.margin == 1 + 0.5 * (late.variation - 0.5) * 600 / (600 + 3600)
     assert History().variation == 0.0
     assert len(late.long) == COUNT
 

@@ -21,6 +21,8 @@ def test_a_part_of_a_load_lies_so_many_levels_below() -> None:
     assert steps_down(1.0) == (0, 0.0)
     whole, part = steps_down(RATIO**2.5)
     assert (whole, part) == (2, pytest.approx(0.5))
+    whole, part = steps_down(RATIO**-2.25)
+    assert (whole, part) == (-3, pytest.approx(0.75))
 
 
 def test_amounts_are_added_and_fade_level_by_level() -> None:

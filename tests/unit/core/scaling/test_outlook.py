@@ -74,7 +74,7 @@ def test_what_was_learned_is_told_as_it_is() -> None:
 
     assert (seen.objective, seen.startup_seconds) == (Objective(), 40.0)
     assert seen.demands == ((20.0, 2 * 2_300.0), (40.0, 2_300.0))
-    assert (seen.tokens, seen.prompt_tokens) == (2_300.0, 2_000.0)
+    assert seen.tokens == 2_300.0
     assert (seen.speed, seen.speed_is_known) == (30_000.0, True)
     assert seen.late_shares == capacity.late_shares(Objective(), 3.0)
     assert (seen.past, seen.margin, seen.is_steady) == (history.long, history.margin, False)

@@ -8,11 +8,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.api.resource import parse
+from batchedllm.api.scaling import Scaling
 from batchedllm.core.scaling import signs
+from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.recommendations import PATIENCE_SECONDS, Scene, found
 from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.signs import Sign
-from batchedllm.core.scaling.types import Decision, Fleet, SignalCandidate
+from batchedllm.core.scaling.types import Decision, Fleet, ScalingState, SignalCandidate
+from imagined_pods import ImaginedPod, load_of
 from samples import load
 
 LIKE_TEN_MINUTES = {"Cold": 600.0}
@@ -187,3 +190,16 @@ def test_a_stalled_engine_is_told_sooner_than_advice() -> None:
     assert PATIENCE_SECONDS["EngineStalled"] < min(
         seconds for kind, seconds in PATIENCE_SECONDS.items() if kind != "EngineStalled"
     )
+
+
+# What decisions say
+
+
+@pytest.mark.parametrize(("ttft_seconds", "expected"), [(9.0, True), (0.1, False)])
+def test_a_decision_tells_that_requests_are_late_though_little_is_to_do(ttft_seconds: float, expected: bool) -> None:
+    engine, state = ImaginedPod("a"), ScalingState(Scaling(max_replicas=9), Fleet(1, 1, 0), None)
+    for second in range(0, 60, 2):
+        reading = engine.did(float(second), finished=2, prompt_tokens=200, output_tokens=50, ttft_seconds=ttft_seconds)
+        decision, state = decide(replace(state, load=load_of(reading)), float(second))
+
+    assert decision.late_without_queue is expected

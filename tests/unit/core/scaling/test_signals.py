@@ -27,7 +27,6 @@ OUTLOOK = Outlook(
     startup_seconds=120.0,
     demands=((30.0, 30_000.0), (60.0, 30_000.0), (120.0, 30_000.0)),
     tokens=1200.0,
-    prompt_tokens=1000.0,
     speed=30_000.0,
     speed_is_known=True,
     held=25_000.0,
@@ -98,7 +97,7 @@ def test_without_a_queue_and_with_enough_replicas_it_asks_for_what_holds_the_bat
 
 
 def test_a_queue_is_worked_off_within_the_drain_time_beside_what_arrives() -> None:
-    queued = 12 + 3600  # 3.6 million prompt tokens above what is expected: two replicas' work for a minute
+    queued = 12 + 3000  # 3.6 million tokens above what is expected: two replicas' work for a minute
     assert asked("queueDepth", queued=queued).replicas == 4  # and 1.25 for the arrivals, 3.25 in all
 
     slowly = Signals(queue_depth=QueueDepthSignal(drain_seconds=600))
@@ -113,6 +112,12 @@ def test_what_will_have_queued_by_the_time_a_replica_starts_is_caught_up_with_to
     assert asked("queueDepth", lasting, replicas=1).replicas == 5  # 2.5 + 120 s / 60 s
 
 
+def test_before_it_is_known_how_fast_a_replica_is_batches_and_queues_are_counted() -> None:
+    """Else a queue on an engine that is slower than assumed would wait until it has taught its speed."""
+    assumed = replace(OUTLOOK, speed_is_known=False)
+    assert asked("queueDepth", assumed, queued=60, running=30).replicas == 7
+
+
 def test_before_the_engines_tell_what_they_do_batches_and_queues_are_counted() -> None:
     unknown = replace(OUTLOOK, is_known=False)
     assert asked("queueDepth", unknown, queued=60, running=30).replicas == 7  # 90 requests, 14 in each
@@ -120,6 +125,14 @@ def test_before_the_engines_tell_what_they_do_batches_and_queues_are_counted() -
     assert asked("pastDemand", unknown).reason.startswith("left out")
     assert asked("latency", unknown).reason.startswith("left out")
     assert asked("tokenRate", unknown).known
+
+
+def test_until_a_replicas_speed_was_seen_a_queue_asks_for_what_holds_it() -> None:
+    assumed = replace(demanding(0, 0, 0), speed=10_000.0, speed_is_known=False)
+
+    assert asked("queueDepth", assumed, queued=60, running=30).replicas == 7  # 90 requests, 14 in each
+    assert asked("queueDepth", replace(assumed, speed_is_known=True), queued=60, running=30).replicas == 1
+    assert asked("queueDepth", assumed, queued=12, running=30).replicas == 1  # as many as are expected to wait
 
 
 # Past demand
@@ -140,7 +153,13 @@ def test_a_margin_and_steady_traffic_are_told() -> None:
 
     assert opinion.replicas == 7
     assert "of the last minutes, steady ones, came" in opinion.reason
-    assert opinion.reason.endswith("in time, 1.50 times for bursts not seen yet")
+    assert opinion.reason.endswith("in time, had it been 1.50 times as much: for bursts not seen yet")
+
+
+def test_the_margin_adds_no_replica_to_an_almost_idle_one() -> None:
+    few = with_added(NOTHING, index_of(200), 3.0)
+
+    assert asked("pastDemand", replace(OUTLOOK, past=few, margin=1.5)).replicas == 1
 
 
 def test_lateness_that_no_number_of_replicas_would_end_asks_for_none() -> None:
@@ -274,13 +293,13 @@ def queue_asks(queued: float, running: float = 30, outlook: Outlook = OUTLOOK, *
 
 
 def test_the_queue_beyond_what_is_expected_is_caught_up_with_beside_what_comes() -> None:
-    """12 queued are expected at three replicas; each more is 1000 tokens, to be read within 60 s."""
+    """12 queued are expected at three replicas; each more is 1200 tokens of work, to be done within 60 s."""
     calm = demanding(24_000, 24_000, 24_000)
 
     assert queue_asks(12, outlook=calm, memory=Memory(full_batch=1000.0)) == 1
-    assert queue_asks(12 + 250, outlook=calm) == 1
-    assert queue_asks(12 + 1800, outlook=calm) == 2
-    assert queue_asks(12 + 2100, outlook=calm) == 3
+    assert queue_asks(12 + 200, outlook=calm) == 1
+    assert queue_asks(12 + 1500, outlook=calm) == 2
+    assert queue_asks(12 + 1800, outlook=calm) == 3
 
 
 def test_what_comes_beyond_what_ready_replicas_do_will_have_queued_by_the_time_others_are_ready() -> None:

@@ -14,7 +14,7 @@ def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
     for index, one in enumerate(did, 1):
         reading = pod.did(2.0 * index, **one)
         done = increments({name: seen.reading for name, seen in pods.items()}, [reading], Objective(), 0.0)
-        pods = watched(pods, done, 1200.0, 1000.0)
+        pods = watched(pods, done, 1200.0)
         pods[pod.name] = pods[pod.name]._replace(reading=reading)
     return pods
 
@@ -22,7 +22,7 @@ def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
 def test_the_load_of_a_pod_is_what_came_in_ten_seconds_and_what_waited_already() -> None:
     pod = steps(ImaginedPod(), {"finished": 5, "queued": 20}, {"finished": 5, "queued": 15})["a"]
 
-    assert pod.load_since(0.0) == (25 * 1200 + 20 * 1000) / 10
+    assert pod.load_since(0.0) == (25 + 20) * 1200 / 10
 
 
 def test_arrivals_of_more_than_ten_seconds_ago_are_no_load_any_more() -> None:
@@ -47,7 +47,7 @@ def test_a_load_of_more_than_ten_minutes_ago_is_forgotten_and_one_of_the_same_he
     pod = ImaginedPod()
     done = increments({"a": pod.did(600.0)}, [pod.did(602.0, finished=10)], Objective(), 0.0)
 
-    assert watched({"a": seen}, done, 1200.0, 1000.0)["a"].peaks == ((602.0, 1200.0),)
+    assert watched({"a": seen}, done, 1200.0)["a"].peaks == ((602.0, 1200.0),)
     assert seen.load_since(1.0) == 8e9
 
 

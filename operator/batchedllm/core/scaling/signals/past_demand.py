@@ -31,13 +31,14 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
     if not outlook.is_known:
         return Opinion(NAME, None, NOT_TOLD)
     objective = outlook.objective
-    fewest = fewest_replicas(outlook.past, outlook.late_shares, outlook.attainable_late_share, state.bounds.high)
+    allowed, margin = outlook.attainable_late_share, outlook.margin
+    fewest = fewest_replicas(outlook.past, outlook.late_shares, allowed, state.bounds.high, margin)
     span = "last minutes, steady ones," if outlook.is_steady else "past half hour"
-    margin = f", {outlook.margin:.2f} times for bursts not seen yet" if outlook.margin > 1 else ""
-    as_many = "as many" if outlook.attainable_late_share <= objective.late_share else "as many as more could"
+    unseen = f", had it been {margin:.2f} times as much: for bursts not seen yet" if margin > 1 else ""
+    as_many = "as many" if allowed <= objective.late_share else "as many as more could"
     reason = (
         f"{objective.attainment:.0%} of the requests of the {span} came at up to "
         f"{thousands(busiest(outlook.past, objective.attainment))} tokens/s; {fewest:.1f} replicas would have kept "
-        f"{as_many} in time{margin}"
+        f"{as_many} in time{unseen}"
     )
-    return Opinion(NAME, worth(fewest * outlook.margin) + uncounted_replicas(load), reason, known=load.is_complete)
+    return Opinion(NAME, worth(fewest) + uncounted_replicas(load), reason, known=load.is_complete)

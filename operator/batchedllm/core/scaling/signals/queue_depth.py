@@ -52,12 +52,15 @@ def _catching_up(state: ScalingState, outlook: Outlook, working: int, queued: fl
 
     The queue that will have built up is counted too: what arrives beyond what the ready replicas do, for as long as a
     start takes, but no longer than it has been so already (of what has lasted for some time, that much more is to be
-    expected: Lindy's law). Before the engines have told what a replica does, see `_holding`.
+    expected: Lindy's law). Until it was seen what a replica does, a queue asks for no less than what holds it, see
+    `_holding`: an assumed speed may be ten times the real one, and then no queue would be worth a replica.
     """
     expected = working * state.policy.signals.queue_depth.per_replica
+    holding = _holding(state, working, queued, running) if queued > expected else None
     if not outlook.is_known:
-        return _holding(state, working, queued, running) if queued > expected else None
-    needed, late = 0.0, max(0.0, queued - expected) * outlook.prompt_tokens
+        return holding
+    late = max(0.0, queued - expected) * outlook.tokens
+    needed = 0.0 if outlook.speed_is_known else float(holding or 0)
     drain_seconds = state.policy.signals.queue_depth.drain_seconds
     for window_seconds, demand in outlook.demands:
         lasting_seconds = min(window_seconds, outlook.startup_seconds)

@@ -1,0 +1,100 @@
+"""Write the reference of the engine images' own metrics, or check that the written one is current.
+
+python engine_image/generate.py            writes docs/engine_metrics.md
+python engine_image/generate.py --check    exits with 1 if it is not what the definitions say
+"""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from batchedllm_engine.gpu_exporter.definitions import EXPORTER_METRICS
+from batchedllm_engine.metric_definitions import MetricDefinition
+from batchedllm_engine.start.definitions import PHASES, START_METRICS, TERMS
+from batchedllm_engine.stat_logger.definitions import OWN_METRICS, STEP_METRICS
+
+REFERENCE = Path(__file__).resolve().parents[1] / "docs/engine_metrics.md"
+INTRODUCTION = """\
+<!-- Generated from the definitions in engine_image/batchedllm_engine by engine_image/generate.py (make generate). -->
+# Metrics of the engine images
+
+On the same port and path as vLLM's own metrics, beside them. A stock vLLM image has none of these; our package can be
+installed into one (`pip install ./engine_image`). What is not known has no series, and nothing is 0 because it was not
+there.
+"""
+STEPS = """\
+What engine steps are like. `engine` is the data-parallel index, as in vLLM's own metrics. `batch_le` is the smallest of
+{sizes} that the step's batch is not larger than, or `+Inf`; sizes that never
+occurred have no series.
+
+- Latency at a batch size:
+  `histogram_quantile(0.95, sum by (batch_le, le) (rate(batchedllm_engine:step_seconds_bucket[5m])))`.
+- The curve of operating points, from the increases of the `decode_step` counters over any time, for each `batch_le`:
+  batch = requests / steps, seconds a step = seconds / steps, tokens a second = tokens / seconds.
+- With several API servers (`--api-server-count`), tokens and the curve need `--enable-logging-iteration-details`; never
+  add `--disable-log-stats` to several, or the engine tells nothing at all.
+- With one API server, that flag only tells apart prompts that are read in part, and costs the engine a look at each
+  request of each step. Then `--disable-log-stats` keeps it from logging every step; the metrics stay.
+- With speculative decoding and that flag, decode tokens are those tried.
+- Queue and waits by priority class are the middleware's ([reference](admission-reference.md)): vLLM's statistics name
+  no request's priority.
+- vLLM's elastic expert parallelism drops plugins when it scales, and these metrics with them.
+"""
+GPUS = """\
+Of the GPUs that CUDA lets the engine use, every second, by NVML. `GPU_I_PROFILE` and `GPU_I_ID` are empty but for MIG
+instances, which have memory of their own and nothing else that NVML tells. All are gauges, also those that only grow.
+"""
+START = """\
+Of the start that led to this engine; they stay as they are. vLLM tells these numbers in its log alone, so a level above
+INFO (`VLLM_LOGGING_LEVEL`) leaves them out.
+"""
+
+
+def reference() -> str:
+    """Return the page."""
+    sizes = ", ".join(f"{size:g}" for size in STEP_METRICS[0].buckets)
+    return "\n".join(
+        [
+            INTRODUCTION,
+            _section("Engine steps", STEPS.format(sizes=sizes), (*STEP_METRICS, *OWN_METRICS)),
+            _section("GPUs", GPUS, EXPORTER_METRICS),
+            _section("Start", START, START_METRICS),
+            _values("phase", PHASES),
+            _values("term", TERMS),
+        ]
+    )
+
+
+def _section(title: str, text: str, metrics: Sequence[MetricDefinition]) -> str:
+    rows = [f"| `{one.series}` | {one.kind} | {', '.join(one.labels)} | {_told(one)} |" for one in metrics]
+    return "\n".join([f"## {title}\n", text, "| metric | type | labels | |", "|---|---|---|---|", *rows, ""])
+
+
+def _told(metric: MetricDefinition) -> str:
+    bounds = f" Bounds: {', '.join(f'{bound:g}' for bound in metric.buckets)}." if metric.buckets else ""
+    return metric.text + bounds
+
+
+def _values(label: str, values: dict[str, str]) -> str:
+    rows = [f"| `{name}` | {text} |" for name, text in values.items()]
+    return "\n".join([f"| {label} | |", "|---|---|", *rows, ""])
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Write, or with `--check` compare; return the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--check", action="store_true", help="write nothing, fail where the page is not current")
+    parser.add_argument("--file", type=Path, default=REFERENCE, help="where the page lies")
+    chosen = parser.parse_args(arguments)
+    if not chosen.check:
+        chosen.file.write_text(reference(), "utf-8")
+        return 0
+    if chosen.file.is_file() and chosen.file.read_text("utf-8") == reference():
+        return 0
+    sys.stderr.write(f"{chosen.file} is not current: run `make generate` and commit it\n")
+    return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

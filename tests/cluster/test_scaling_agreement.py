@@ -1,0 +1,49 @@
+"""The simulator against real pods, small: `make agreement` is the whole of it."""
+
+import copy
+from statistics import median
+
+import pytest
+
+from batchedllm.core.metrics import HISTOGRAMS, parse
+from batchedllm.core.scaling.increments import tells_requests
+from bench.agreement.curves import best_constant
+from bench.agreement.report import WITHIN
+from bench.agreement.traffic import Phase
+from bench.scaling_agreement import MANIFEST, Case, compare
+
+PHASES = (Phase(5, 0.0), Phase(5, 0.4), Phase(25, 2.2), Phase(15, 0.3))
+SHARE = 0.75
+"""More than a number of replicas that never changes comes to; less than the bench asks for, because on a busy machine
+replicas take five seconds to start once and fifteen the next time."""
+STARTUP_DIFFERENCE_SECONDS = 3.0
+"""The operator reads whole seconds from the pods, and a watch on a busy machine is late."""
+
+
+@pytest.mark.cluster
+@pytest.mark.alone
+async def test_replicas_on_the_cluster_follow_those_of_the_simulator(cluster, namespace, operator, sim_image, tmp_path):
+    manifest = copy.deepcopy(MANIFEST)
+    manifest["spec"]["engine"]["image"] = sim_image
+
+    found = await compare(cluster, namespace, Case(manifest, PHASES, seeds=3), tmp_path)
+
+    real = found.lived
+    assert not real.failed
+    assert best_constant(real.wanted, found.duration_seconds, WITHIN) < SHARE, f"{real.wanted}: nothing to compare"
+    assert median(found.shares) >= SHARE, found.replicas()
+
+    told = [(one.seen_seconds, one.told_seconds) for one in real.starts]
+    assert all(abs(seen - told) < STARTUP_DIFFERENCE_SECONDS for seen, told in told), told
+
+    reading = parse(real.metrics, "pod", 0.0)
+    assert tells_requests(reading)
+    assert not reading.missing
+    assert reading.step_tokens_total > 0
+    assert reading.step_seconds_total > 0
+    assert all(getattr(reading, field).total > 0 for field in HISTOGRAMS)
+
+    signals = {one["signal"]: one for one in real.status["decisions"][0]["candidates"]}
+    for name, words in (("tokenRate", "a replica holds"), ("pastDemand", "would have kept as many in time")):
+        assert signals[name]["replicas"] >= 1, signals[name]
+        assert words in signals[name]["reason"]

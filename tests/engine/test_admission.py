@@ -1,0 +1,179 @@
+"""The middleware in pods as the operator makes them: what it promises, and rolling restarts that lose nothing."""
+
+import asyncio
+import json
+import os
+import time
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import aiohttp
+import pytest
+import yaml
+
+from batchedllm.cli.render import rendered
+from engine import admission_contract as contract
+from testbed.errors import TestbedError
+
+ROOT = Path(__file__).parents[2]
+MOUNT = "/etc/batchedllm/admission"
+CLIENTS = 12
+FEW_RESTARTS = {"sim": 3, "cpu": 2}
+"""Each start of the real engine takes a minute of two cores."""
+
+pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.xdist_group("engine"), pytest.mark.slow]
+
+
+@dataclass(frozen=True)
+class Engine:
+    """An engine to hold the middleware before."""
+
+    example: str
+    image: str
+    start_seconds: int
+
+
+ENGINES = {
+    "sim": Engine("simulated.yaml", "engine-sim", 300),
+    "cpu": Engine("cpu.yaml", "engine-cpu", 600),
+}
+
+
+@dataclass
+class Deployed:
+    """One engine that serves."""
+
+    cluster: object
+    namespace: str
+    name: str
+    model: str
+    address: str
+    start_seconds: int
+
+    def kubectl(self, *arguments: str, seconds: float = 60) -> str:
+        return self.cluster.kubectl("-n", self.namespace, *arguments, timeout_seconds=seconds)
+
+    def restart(self) -> None:
+        """Replace every pod by a new one, and return when the old ones are gone."""
+        self.kubectl("rollout", "restart", f"deployment/{self.name}")
+        self.wait()
+        end = time.monotonic() + 120
+        while len(self.pods()) > 1:
+            assert time.monotonic() < end, "the replaced pod is still there after its grace period"
+            time.sleep(0.5)
+
+    def wait(self) -> None:
+        limit = f"--timeout={self.start_seconds}s"
+        self.kubectl("rollout", "status", f"deployment/{self.name}", limit, seconds=self.start_seconds + 10)
+
+    def pods(self) -> list[dict]:
+        return json.loads(self.kubectl("get", "pods", "-o", "json"))["items"]
+
+
+def with_middleware(manifest: dict, max_num_seqs: int) -> dict:
+    """Return a Deployment of the operator's with what the middleware needs: two flags, a variable and a mount."""
+    pod = manifest["spec"]["template"]["spec"]
+    container = pod["containers"][0]
+    container["args"] = [one for one in container["args"] if not one.startswith(("--max-num-seqs", "--max-model-len"))]
+    container["args"] += [f"--middleware={contract.MIDDLEWARE}", "--scheduling-policy=priority"]
+    container["args"] += [f"--max-num-seqs={max_num_seqs}", "--max-model-len=2048"]
+    container["env"].append({"name": "BATCHEDLLM_ADMISSION_CONFIG", "value": f"{MOUNT}/config.yaml"})
+    container["volumeMounts"].append({"name": "admission", "mountPath": MOUNT, "readOnly": True})
+    pod["volumes"].append({"name": "admission", "configMap": {"name": "admission"}})
+    pod["terminationGracePeriodSeconds"] = 90
+    return manifest
+
+
+@pytest.fixture(scope="module")
+def own_namespace(cluster):
+    name = f"test-admission-{os.getpid()}"
+    cluster.kubectl("create", "namespace", name)
+    yield name
+    cluster.kubectl("delete", "namespace", name, "--wait=false")
+
+
+@pytest.fixture(scope="module", params=sorted(ENGINES, reverse=True))
+def deployed(request, cluster, own_namespace):
+    """One replica of the operator's own Deployment of an example, with the middleware."""
+    engine = ENGINES[request.param]
+    with suppress(TestbedError):  # the nodes of a foreign cluster have it from a registry
+        cluster.load_image(engine.image)
+    resource = yaml.safe_load((ROOT / "examples" / engine.example).read_text())
+    children = rendered(resource, own_namespace, "unused")
+    files = {"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "admission"}, "data": contract.FILES}
+    manifests = [
+        with_middleware(child, contract.BATCH) if child["kind"] == "Deployment" else child
+        for child in children
+        if child["kind"] != "PodDisruptionBudget"
+    ]
+    cluster.kubectl("apply", "-n", own_namespace, "-f", "-", stdin=yaml.safe_dump_all([files, *manifests]))
+    name = resource["metadata"]["name"]
+    service = cluster.kubectl("get", "service", name, "-n", own_namespace, "-o", "jsonpath={.spec.clusterIP}")
+    model = resource["spec"]["model"]["id"]
+    one = Deployed(cluster, own_namespace, name, model, f"http://{service}:8000", engine.start_seconds)
+    one.wait()
+    yield one
+    cluster.kubectl("delete", "deployment", name, "-n", own_namespace, "--wait=false")
+
+
+def test_it_keeps_what_it_promises(deployed):
+    asyncio.run(contract.hold(deployed.address, deployed.model))
+
+
+@dataclass
+class Traffic:
+    """What became of the requests of clients that never pause."""
+
+    whole: int = 0
+    refused: Counter = field(default_factory=Counter)
+    lost: list[str] = field(default_factory=list)
+    unreached: Counter = field(default_factory=Counter)
+
+    async def client(self, address: str, model: str, over: asyncio.Event) -> None:
+        """One request after the other, each on a connection of its own, as the balancing of a Service needs it."""
+        while not over.is_set():
+            async with aiohttp.ClientSession(address, timeout=aiohttp.ClientTimeout(total=120)) as session:
+                try:
+                    answer = await contract.Client(session, model).ask(tokens=60)
+                except aiohttp.ClientConnectorError as error:
+                    self.unreached[type(error).__name__] += 1
+                    await asyncio.sleep(0.2)
+                except (aiohttp.ClientError, TimeoutError) as error:
+                    self.lost.append(repr(error))
+                else:
+                    await self._note(answer)
+
+    async def _note(self, answer: contract.Answer) -> None:
+        if answer.is_whole:
+            self.whole += 1
+        elif answer.status == 503 and answer.code == "draining":
+            self.refused[answer.code] += 1
+            await asyncio.sleep(float(answer.headers["Retry-After"]))
+        else:
+            self.lost.append(f"{answer.status} {answer.body[-200:]!r}")
+
+
+async def restarts_under_load(deployed: Deployed, count: int) -> Traffic:
+    traffic, over = Traffic(), asyncio.Event()
+    crowd = [asyncio.create_task(traffic.client(deployed.address, deployed.model, over)) for _ in range(CLIENTS)]
+    try:
+        for _ in range(count):
+            await asyncio.to_thread(deployed.restart)
+    finally:
+        over.set()
+        await asyncio.gather(*crowd)
+    return traffic
+
+
+def test_rolling_restarts_under_load_lose_no_accepted_request(deployed, request):
+    """RESTARTS=50 makes it as many. A request that was refused with 503 or found no server was not accepted."""
+    engine = request.node.callspec.params["deployed"]
+    count = int(os.environ.get("RESTARTS", FEW_RESTARTS[engine]))
+    before = {pod["metadata"]["uid"] for pod in deployed.pods()}
+    traffic = asyncio.run(restarts_under_load(deployed, count))
+    print(f"{engine}: {count} restarts, {traffic}")
+    assert traffic.lost == []
+    assert traffic.whole > 10 * count
+    assert not before & {pod["metadata"]["uid"] for pod in deployed.pods()}
