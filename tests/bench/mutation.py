@@ -2,8 +2,8 @@
 
 `make mutation` changes one module after the other, MODULES="capacity limits" only these, and tries each change against
 the tests of the module's own name (or those of the chain): stricter than against all, and quicker. The
-tests of hypothesis are left out, since they take longest by far. Mutants and results are kept in build/mutation: a run
-that was stopped goes on, and in a module's folder there `mutmut show NAME` shows a mutant.
+tests of hypothesis are left out, since they take longest by far. What was found is in build/mutation until the next run
+of the module: in its folder there `mutmut show NAME` shows a mutant.
 """
 
 import argparse
@@ -54,10 +54,10 @@ def tests_of(module: str) -> Path:
 
 
 def prepare(module: str) -> Path:
-    """Lay out sources and tests as mutmut wants them, and return where."""
+    """Lay out sources and tests as mutmut wants them, and return where. Old results would not be tried on new tests."""
     folder = FOLDER / module
+    shutil.rmtree(folder, ignore_errors=True)
     for source, target in (("operator/batchedllm", "src/batchedllm"), (TESTS, TESTS)):
-        shutil.rmtree(folder / target, ignore_errors=True)
         shutil.copytree(ROOT / source, folder / target, ignore=shutil.ignore_patterns("__pycache__"))
     for helper in (ROOT / "tests").glob("*.py"):
         if helper.name != "conftest.py":

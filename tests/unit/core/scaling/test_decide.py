@@ -7,9 +7,11 @@ import pytest
 
 from batchedllm.api.scaling import GpuUtilizationSignal, QueueDepthSignal, ScaleDown, ScaleUp, Scaling, Signals
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling.capacity import Capacity
+from batchedllm.core.scaling.capacity import Capacity, held_within
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.types import Decision, Fleet, Memory, ScalingState
 from imagined_pods import ImaginedPod, load_of
 
@@ -431,6 +433,36 @@ def test_at_rest_nothing_needs_to_be_looked_at_again() -> None:
     decision = waited(policy(), 1, load(1))
 
     assert (decision.changes, decision.retry_seconds, decision.winner) == (False, None, "queueDepth")
+
+
+# What is remembered
+
+
+def test_what_the_present_asks_for_is_remembered_as_the_load_that_it_will_serve() -> None:
+    held = held_within(Capacity().late_shares(Objective(), 2.5), Objective().late_share)
+    asking, after = decide(state(policy(maximum=5), 3, load(3, queue=41, running=24)), 1000.0)
+    assert asking.candidates[0].replicas == 6
+    assert after.memory.watch.asked == ((1000.0, 6 * held),)
+
+    _, blind = decide(state(policy(), 3, None), 1000.0)
+    assert blind.memory.watch.asked == ((1000.0, 0.0),)
+
+
+def test_a_clock_that_began_anew_forgets_what_was_seen_by_the_old_one_and_not_what_was_learned() -> None:
+    learned = Experience(Capacity(full_tokens_per_second=5_000.0, full_samples=30.0))
+    remembered = Memory(needs=((900.0, 9),), full_batch=30.0, busy_at_seconds=900.0, experience=learned)
+    _, after = decide(state(policy(), 2, load(2, running=4), memory=remembered), 10.0)
+
+    assert after.memory.needs[0][0] == 10.0
+    assert (after.memory.full_batch, after.memory.busy_at_seconds) == (30.0, 10.0)
+    assert after.memory.experience.capacity.full_tokens_per_second == 5_000.0
+
+
+def test_bounds_that_sleep_or_waking_set_hold_for_this_decision_only() -> None:
+    given = Bounds(0, 8, changes_in_seconds=60.0)
+    _, after = decide(state(policy(0, 8), 1, load(1, running=1), scheduled=given), 1000.0)
+
+    assert after.scheduled == given
 
 
 # Numbers that no fleet can have

@@ -7,10 +7,12 @@ import pytest
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.learning import learn
 from batchedllm.core.scaling.levels import COUNT, LEVELS
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.outlook import outlook, startup_seconds
+from batchedllm.core.scaling.traffic import Sizes, Traffic
 from batchedllm.core.scaling.types import Fleet, ScalingState
 from batchedllm.core.scaling.watch import Watch
 from imagined_pods import ImaginedPod, load_of
@@ -61,3 +63,21 @@ def test_what_is_late_at_any_load_lowers_no_load_that_a_replica_holds() -> None:
     assert prospect(0.0).attainable_late_share == Objective().late_share
     assert prospect(400.0).attainable_late_share == pytest.approx(1.1 * 400 / 1060, rel=0.01)
     assert prospect(400.0).held >= prospect(0.0).held > LEVELS[0]
+
+
+def test_what_was_learned_is_told_as_it_is() -> None:
+    capacity = Capacity(full_tokens_per_second=30_000.0, full_samples=30.0)
+    history = History(watched_seconds=600.0, seconds=600.0, demand_sum=600e3, demand_square_sum=600e7)
+    experience = Experience(capacity, history, Sizes(10.0, 20_000.0, 10.0, 3_000.0))
+    watch = Watch(answered=((90.0, 50.0, 5.0),), traffic=Traffic(cells=((95.0, 40.0),), since_seconds=0.0))
+    seen = outlook(experience, watch, state(40.0), 100.0, is_told=True)
+
+    assert (seen.objective, seen.startup_seconds) == (Objective(), 40.0)
+    assert seen.demands == ((20.0, 2 * 2_300.0), (40.0, 2_300.0))
+    assert seen.tokens == 2_300.0
+    assert (seen.speed, seen.speed_is_known) == (30_000.0, True)
+    assert seen.late_shares == capacity.late_shares(Objective(), 3.0)
+    assert (seen.past, seen.margin, seen.is_steady) == (history.long, history.margin, False)
+    assert seen.margin > 1
+    assert (seen.late_share, seen.answered, seen.is_known) == (0.1, 50.0, True)
+    assert not outlook(experience, watch, state(), 100.0, is_told=False).is_known

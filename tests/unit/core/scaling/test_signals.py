@@ -240,6 +240,37 @@ def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_they_are_ha
     assert asked("gpuUtilization", unknown, **busy).replicas == 3
 
 
+def test_what_a_gpu_says_is_told_or_why_it_says_nothing() -> None:
+    guard = {"gpu_utilization_percent_mean": 98.0, "no_gpu_metrics": False}
+    full = demanding(60_000, 90_000, 90_000)
+
+    def told(**more) -> tuple[int | None, str, bool]:
+        opinion = asked("gpuUtilization", full, **more)
+        return opinion.replicas, opinion.reason, opinion.known
+
+    assert told(**guard) == (3, "GPUs 98 % busy, guard 80 %: no replica is removed", True)
+    assert told(**{**guard, "gpu_utilization_percent_mean": 80.0}) == (
+        None,
+        "GPUs 80 % busy, guard 80 %: no objection to removing replicas",
+        True,
+    )
+    assert told(**{**guard, "gpu_utilization_percent_mean": None}) == (
+        None,
+        "unknown: some replicas report it, others do not",
+        False,
+    )
+    assert told() == (None, "left out: no replica reports it (CPU engine, or image without exporter)", True)
+    unread = ScalingState(Scaling(max_replicas=50), Fleet(3, 3, 0), None)
+    for state in (unread, replace(unread, load=load_of())):
+        silent = opinions(state, OUTLOOK)
+        assert {one.signal: (one.replicas, one.known) for one in silent if one.signal != "latency"} == dict.fromkeys(
+            ("queueDepth", "tokenRate", "pastDemand", "kvCacheUsage", "gpuUtilization"), (None, False)
+        )
+        assert {one.reason.removesuffix(" its queue") for one in silent if not one.known} == {
+            "unknown: no ready replica reports"
+        }
+
+
 def test_with_a_target_the_gpu_asks_as_an_hpa_does_outside_a_tolerance() -> None:
     target = Signals(gpu_utilization=GpuUtilizationSignal(role="target", target=80))
 
