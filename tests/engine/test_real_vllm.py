@@ -131,7 +131,8 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     decisions = status(cluster, namespace)["decisions"]
     in_the_calm = asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), second_replica_serves))
     assert status(cluster, namespace)["readyReplicas"] == 2
-    soon = {"spec": {"scaling": {"scaleDown": {"stabilizationSeconds": 5}}}}
+    # The rush is past demand for half an hour; the test does not wait for it to be forgotten.
+    soon = {"spec": {"scaling": {"scaleDown": {"stabilizationSeconds": 5}, "signals": {"pastDemand": {"role": "off"}}}}}
     cluster.kubectl("patch", "batchedllm", "tiny", "-n", namespace, "--type=merge", f"--patch={json.dumps(soon)}")
     in_the_calm += asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), one_replica_is_left))
 
