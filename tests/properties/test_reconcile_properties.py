@@ -184,7 +184,7 @@ def test_every_pod_meets_the_restricted_pod_security_standard(spec):
     assert template["securityContext"]["runAsUser"] > 0
     assert template["securityContext"]["seccompProfile"]["type"] == "RuntimeDefault"
     for volume in template["volumes"]:
-        assert set(volume) - {"name"} <= {"emptyDir", "persistentVolumeClaim", "secret"}
+        assert set(volume) - {"name"} <= {"configMap", "emptyDir", "persistentVolumeClaim", "secret"}
     for container in template["containers"]:
         security = container["securityContext"]
         assert security["allowPrivilegeEscalation"] is False
