@@ -5,12 +5,14 @@ from statistics import median
 
 import pytest
 
+import testbed
 from batchedllm.core.metrics import HISTOGRAMS, parse
 from batchedllm.core.scaling.increments import tells_requests
 from bench.agreement.curves import best_constant
 from bench.agreement.report import WITHIN
 from bench.agreement.traffic import Phase
 from bench.scaling_agreement import MANIFEST, Case, compare
+from testbed.definition import Gpus
 
 PHASES = (Phase(5, 0.0), Phase(5, 0.4), Phase(25, 2.2), Phase(15, 0.3))
 SHARE = 0.75
@@ -20,8 +22,15 @@ STARTUP_DIFFERENCE_SECONDS = 3.0
 """The operator reads whole seconds from the pods, and a watch on a busy machine is late."""
 
 
+@pytest.fixture
+def _a_gpu_for_each_replica(cluster) -> None:
+    """The demo, which may have run before, dresses the node with fewer than the replicas that are compared."""
+    testbed.ensure_cluster(gpus=Gpus(count=128))
+
+
 @pytest.mark.cluster
 @pytest.mark.alone
+@pytest.mark.usefixtures("_a_gpu_for_each_replica")
 async def test_replicas_on_the_cluster_follow_those_of_the_simulator(cluster, namespace, operator, sim_image, tmp_path):
     manifest = copy.deepcopy(MANIFEST)
     manifest["spec"]["engine"]["image"] = sim_image
