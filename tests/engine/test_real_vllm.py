@@ -77,6 +77,10 @@ def the_engine_tells_of_itself(address):
     assert [name for name in own_families(text) if name.startswith("DCGM_")] == [], "there is no GPU to tell of"
 
 
+def is_queue(candidate):
+    return candidate["signal"] == "queueDepth" and "replicas" in candidate
+
+
 async def keep_busy(address, clients, request, until):
     """Clients that each send one request after the other, whatever the engine's speed, until `until` is true.
 
@@ -137,7 +141,9 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     in_the_calm += asyncio.run(keep_busy(address, 2, Arrival(0, 16, 60), one_replica_is_left))
 
     assert max(depths) > 8, "the queue that vLLM reports never rose in the status"
-    assert any(one["winner"] == "queueDepth" and one["to"] == 2 for one in decisions), decisions
+    # Which signal asks for most depends on how fast this machine is; that the queue asks for the second one does not.
+    asked = [one["replicas"] for made in decisions if made["to"] == 2 for one in made["candidates"] if is_queue(one)]
+    assert max(asked, default=0) >= 2, decisions
     assert status(cluster, namespace)["wantedReplicas"] == 1
     assert [one.error for one in (*in_the_rush, *in_the_calm) if one.error] == []
     assert min(one.tokens for one in in_the_rush) > 0
