@@ -1,7 +1,8 @@
 """Arguments of `vllm serve`, from the spec: in plain sight in the pod, and none that was not asked for.
 
-The image's entry point is `vllm serve`, so these are the container's `args`. An unset field gives no argument, so
-that the engine's own default holds; a boolean that is false gives none either, never `--no-...`.
+The image's entry point is `vllm serve`, or in our images what becomes it, so these are the container's `args`. An unset
+field gives no argument, so that the engine's own default holds; a boolean that is false gives none either, never
+`--no-...`.
 """
 
 from collections.abc import Callable

@@ -381,3 +381,12 @@ def test_numbers_are_written_as_people_say_them() -> None:
     assert (replicas_in_words(1), replicas_in_words(2)) == ("1 replica", "2 replicas")
     assert (rounded_up(3.0000000000000004), rounded_up(3.1), rounded_up(1e300)) == (3, 4, 1_000_000)
     assert (worth(0.0), worth(1.1), worth(1.2)) == (1, 1, 2)
+
+
+def test_where_nobody_reports_latency_says_so_and_not_that_engines_lack_metrics() -> None:
+    state = ScalingState(Scaling(max_replicas=50), Fleet(1, 0, 1), None)
+    silent = replace(OUTLOOK, is_known=False)
+
+    assert next(one.reason for one in opinions(state, silent) if one.signal == "latency").startswith(
+        "unknown: no ready"
+    )

@@ -7,7 +7,7 @@ replicas that have little to do, are not a matter of replicas: steps that take t
 from typing import Final
 
 from batchedllm.core.scaling.outlook import Outlook
-from batchedllm.core.scaling.signals.opinion import NOT_TOLD, Opinion
+from batchedllm.core.scaling.signals.opinion import NOBODY_REPORTS, NOT_TOLD, Opinion
 from batchedllm.core.scaling.types import ScalingState
 
 NAME: Final = "latency"
@@ -20,6 +20,8 @@ MUCH_TO_DO: Final = 0.35
 
 def latency(state: ScalingState, outlook: Outlook) -> Opinion:
     """Keep what there is while more than twice as many as allowed are late and the replicas have much to do."""
+    if state.load is None or not state.load.reporting_replicas:
+        return Opinion(NAME, None, NOBODY_REPORTS)
     if not outlook.is_known:
         return Opinion(NAME, None, NOT_TOLD)
     late, allowed = outlook.late_share, outlook.objective.late_share
