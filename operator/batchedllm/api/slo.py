@@ -26,7 +26,7 @@ class Slo(ApiModel):
         description="Longest time between two tokens of an answer, on its average, such as `200ms`.",
     )
     attainment: int = Field(
-        default=97,
+        default=98,
         ge=50,
         le=99,
         description="Percent of the requests that are to be in time. The higher, the more replicas are kept for "

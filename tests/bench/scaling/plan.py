@@ -13,12 +13,14 @@ from bench.scaling.tasks import OWN, VARIANTS, Task
 
 ENOUGH: Final = 0.95
 """A that is aimed at."""
+AFFORDABLE: Final = 1.5
+"""K that is aimed at."""
 PEERS: Final = tuple(name for name in NAMES if name != "token-rate-85")
 """Of the two token rates one: they differ in the knob."""
 
-_UTILIZATIONS: Final = (0.5, 0.7, 0.9)
+_UTILIZATIONS: Final = (0.5, 0.8)
 _HOLDS_SECONDS: Final = (300.0, 900.0)
-_FLOORS: Final = (0.0, 0.5, 0.75, 0.9)
+_FLOORS: Final = (0.0, 0.5, 0.75, 1.0, 1.25, 1.5)
 """Parts of the smallest fixed fleet that does."""
 
 
@@ -154,21 +156,28 @@ def reaching(scope: Scope, results: Results) -> list[Task]:
         if missing is not None:
             tasks.append(missing)
         elif smallest is not None:
-            tasks += [fixed(cell, smallest), *(Task(cell, "reachable", None, one) for one in reactives(smallest))]
+            tasks += [Task(cell, "clairvoyant"), *(Task(cell, "reachable", None, one) for one in reactives(smallest))]
     return tasks
 
 
 def best_reachable(results: Results, world: World) -> Task | None:
-    """Return the cheapest with A >= 0.95, else the one with the highest A; None while runs are missing."""
+    """Return the cheapest with A >= 0.95 at K <= 1.5, else the highest A at that K, else the lowest cost.
+
+    None while runs are missing.
+    """
     smallest, missing = smallest_fixed(results, world)
     if missing is not None or smallest is None:
         return None
-    tasks = [fixed(world, smallest), *(Task(world, "reachable", None, one) for one in reactives(smallest))]
+    tasks = [Task(world, "reachable", None, one) for one in reactives(smallest)]
     found: list[tuple[Task, Figures]] = [(task, one) for task in tasks if (one := results.get(task)) is not None]
-    enough = [(task, one) for task, one in found if one["A"] >= ENOUGH]
-    if enough:
-        return min(enough, key=lambda pair: float(pair[1]["replicaHours"]))[0]
-    return max(found, key=lambda pair: float(pair[1]["A"]))[0] if found else None
+    best = results.cheapest_hours(world)
+    if not found or best is None:
+        return None
+    affordable = [(task, one) for task, one in found if one["replicaHours"] <= AFFORDABLE * best]
+    enough = [(task, one) for task, one in affordable if one["A"] >= ENOUGH]
+    if affordable and not enough:
+        return max(affordable, key=lambda pair: float(pair[1]["A"]))[0]
+    return min(enough or found, key=lambda pair: float(pair[1]["replicaHours"]))[0]
 
 
 # -- what ours depends on

@@ -1,7 +1,7 @@
 """One run of the judge: a policy in a world."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
@@ -92,6 +92,5 @@ def perform(task: Task, folder: Path, capacity: Capacity | None) -> dict[str, An
         best = clairvoyant(trace, settings, world.seed)
         return figures(best.score, best.score.replica_hours) | {"requests": len(trace.requests)}
     case = case_of(trace, settings, capacity)
-    floor = 0 if task.reactive is None else task.reactive.floor
-    contestant = Contestant(lambda given: _autoscaler(task, given), replace(settings, min_replicas=max(1, floor)))
+    contestant = Contestant(lambda given: _autoscaler(task, given), settings)
     return figures(run_one(trace, contestant, case, world.seed), 0.0)

@@ -84,9 +84,25 @@ def test_the_smallest_fixed_fleet_is_searched_for(results):
         replicas, runs = int(missing.policy.removeprefix("static:")), runs + 1
         results.add(missing, _figures(0.96 if replicas >= 13 else 0.94, replicas))
     assert (plan.smallest_fixed(results, CELL)[0], runs) == (13, 6)
+
+
+@pytest.mark.parametrize(
+    ("figures", "floor"),
+    [
+        ({0: (0.90, 9.0), 9: (0.96, 11.0), 13: (0.99, 11.5), 16: (0.999, 20.0)}, 9),
+        ({0: (0.90, 9.0), 9: (0.92, 11.0), 13: (0.94, 11.5), 16: (0.96, 20.0)}, 13),
+        ({0: (0.90, 29.0), 9: (0.92, 21.0), 13: (0.94, 31.5), 16: (0.96, 20.0)}, 16),
+    ],
+    ids=["enough for what is aimed at", "the most for what is aimed at", "the cheapest where all are dear"],
+)
+def test_what_is_reachable_is_told_for_the_cost_that_is_aimed_at(results, figures, floor):
+    while (missing := plan.smallest_fixed(results, CELL)[1]) is not None:
+        results.add(missing, _figures(0.96 if int(missing.policy.removeprefix("static:")) >= 13 else 0.94, 50.0))
+    assert plan.best_reachable(results, CELL) is None
     for task in plan.reaching(SCOPE, results):
-        results.add(task, _figures(0.97, 11.0 if task.reactive and task.reactive.floor == 9 else 20.0))
-    assert plan.best_reachable(results, CELL).reactive.floor == 9
+        asked = 0 if task.reactive is None else task.reactive.floor
+        results.add(task, _figures(*figures.get(asked, (0.5, 40.0)) if task.reactive else (0.99, 8.0)))
+    assert plan.best_reachable(results, CELL).reactive.floor == floor
 
 
 def test_costs_are_told_as_shares_of_the_clairvoyants(results):

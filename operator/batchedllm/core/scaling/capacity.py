@@ -23,7 +23,7 @@ UNKNOWN_WEIGHT: Final = 2.0
 
 FADING_SECONDS: Final = 1800.0
 """After this time what was seen counts for a third (1/e): models, images and traffic change."""
-PRIOR_REQUESTS: Final = 60.0
+PRIOR_REQUESTS: Final = 90.0
 """How many requests of one load the assumed lateness is worth."""
 PRIOR_UTILIZATION: Final = 0.75
 """Share of its full speed at which a replica is assumed to be just within the SLO."""

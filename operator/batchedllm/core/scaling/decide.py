@@ -70,10 +70,13 @@ def _off(state: ScalingState) -> Decision:
 def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Outlook]:
     """Learn from what is seen, and look ahead with it."""
     memory = state.memory
-    available = now_seconds - startup_seconds(state)
+    startup = startup_seconds(state)
+    available = now_seconds - startup
     met_by = memory.watch.asked_between(available - limits.hold_seconds(state), available)
     lesson: Lesson = learn(
-        memory.experience, memory.watch, state.load, state.objective, now_seconds, met_by_tokens_per_second=met_by
+        *(memory.experience, memory.watch, state.load, state.objective, now_seconds),
+        met_by_tokens_per_second=met_by,
+        startup_seconds=startup,
     )
     state = replace(state, memory=replace(memory, experience=lesson.experience, watch=lesson.watch))
     return state, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)

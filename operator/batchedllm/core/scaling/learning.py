@@ -33,6 +33,7 @@ def learn(
     now_seconds: float,
     *,
     met_by_tokens_per_second: float,
+    startup_seconds: float,
 ) -> Lesson:
     """Learn from the readings that are new. `met_by_tokens_per_second` is what replicas asked for in time serve now."""
     readings = () if load is None else load.readings
@@ -47,13 +48,16 @@ def learn(
     is_told = any(tells_requests(one) for one in readings)
     if not is_told:
         return Lesson(replace(experience, capacity=capacity), replace(watch, pods=pods), is_told=False)
-    return _counted(
+    lesson = _counted(
         Experience(capacity, experience.history, sizes),
         replace(watch, pods=pods),
         done,
         now_seconds,
         met_by_tokens_per_second,
     )
+    seconds = 0.0 if watch.at_seconds is None else now_seconds - watch.at_seconds
+    growth = watch.growth.after(seconds, lesson.watch.traffic, startup_seconds, now_seconds)
+    return replace(lesson, watch=replace(lesson.watch, growth=growth))
 
 
 def _kept(watch: Watch, load: FleetLoad | None) -> dict[str, PodWatch]:

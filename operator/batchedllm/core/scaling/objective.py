@@ -18,7 +18,7 @@ class Objective:
     ttft_seconds: float = 2.0
     ttft_seconds_per_token: float = 0.0005
     itl_seconds: float = 0.2
-    attainment: float = 0.97
+    attainment: float = 0.98
     """Share of requests that is to be in time."""
 
     @property

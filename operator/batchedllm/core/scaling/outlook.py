@@ -51,6 +51,8 @@ class Outlook:
     margin: float
     """Factor on what the past asks for, for what it has not shown yet."""
     is_steady: bool
+    growth: float
+    """By how much the demand may have grown when a replica that is asked for now is there; 0 where it is not steady."""
     late_share: float
     """Share of late requests in the last minute."""
     answered: float
@@ -67,13 +69,12 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     shares = capacity.late_shares(objective, objective.allowed_ttft_seconds(sizes.prompt_tokens))
     attainable = max(objective.late_share, UNAVOIDABLE * shares[0])
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
+    rates = [watch.traffic.requests_per_second(window, now_seconds) for window in windows]
     late_share, answered = watch.late_share()
     return Outlook(
         objective=objective,
         startup_seconds=startup,
-        demands=tuple(
-            (window, watch.traffic.requests_per_second(window, now_seconds) * sizes.tokens) for window in windows
-        ),
+        demands=tuple((window, rate * sizes.tokens) for window, rate in zip(windows, rates, strict=True)),
         tokens=sizes.tokens,
         speed=capacity.tokens_per_second,
         speed_is_known=capacity.is_known,
@@ -83,6 +84,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         past=experience.history.short if steady else experience.history.long,
         margin=experience.history.margin,
         is_steady=steady,
+        growth=watch.growth.of(rates[len(rates) // 2]) * sizes.tokens if steady else 0.0,
         late_share=late_share,
         answered=answered,
         is_known=is_told,

@@ -1,8 +1,9 @@
 """Arrivals of the last ten minutes, and how large a request is: what the demand in tokens per second is made of."""
 
+from bisect import bisect_right
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import exp
+from math import exp, inf
 from typing import Final
 
 from batchedllm.core.scaling.increments import Increment
@@ -93,6 +94,13 @@ class Traffic:
                 break
             came += requests
         return came / min(window_seconds, max(CELL_SECONDS, watched))
+
+    def came_between(self, from_seconds: float, to_seconds: float) -> float | None:
+        """Return the requests that came in a part of the last ten minutes; None where not all of it was watched."""
+        if self.since_seconds is None or self.since_seconds > from_seconds:
+            return None
+        first = bisect_right(self.cells, (from_seconds, inf))
+        return sum([requests for _, requests in self.cells[first : bisect_right(self.cells, (to_seconds, inf))]])
 
     def is_steady(self, now_seconds: float) -> bool:
         """Tell whether requests came evenly over the last minutes: then the latest say all, and bursts are not due."""

@@ -6,6 +6,7 @@ from typing import Final, NamedTuple
 
 from batchedllm.core.readings import PodReading
 from batchedllm.core.scaling.capacity import LEVEL_SECONDS
+from batchedllm.core.scaling.growth import Growth
 from batchedllm.core.scaling.increments import Increment
 from batchedllm.core.scaling.traffic import KEPT_SECONDS, Traffic
 
@@ -40,6 +41,7 @@ class Watch:
 
     pods: Mapping[str, PodWatch] = field(default_factory=dict)
     traffic: Traffic = field(default_factory=Traffic)
+    growth: Growth = field(default_factory=Growth)
     at_seconds: float | None = None
     """When arrivals were last counted."""
     asked: History = ()

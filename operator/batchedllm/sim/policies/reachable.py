@@ -1,9 +1,10 @@
 """What can be had without knowing the future: told beside ours.
 
 A family of policies that no one can run in life: they know the work of every request when it comes, before a word of
-the answer is written, and they know what a replica holds. A floor of replicas takes what comes faster than replicas
-start; fixed fleets are members. The best member is chosen with knowledge of the very traffic that it is scored on. That
-shows what can be had, and does not prove that nothing better can.
+the answer is written, and they know what a replica holds. A floor of replicas, asked for at the first decision, takes
+what comes faster than replicas start. The best member is chosen with knowledge of the traffic that it is scored on.
+They begin as everybody does, with what the first minutes need: a fleet that is there for a burst before anything was
+seen is no policy's merit. That shows what can be had, and does not prove that nothing better can.
 """
 
 from dataclasses import dataclass

@@ -19,7 +19,9 @@ def looks(*loads, every_seconds: float = 2.0, met_by: float = 0.0) -> Lesson:
     lesson = Lesson(Experience(), Watch(), is_told=False)
     for index, load in enumerate(loads):
         now = index * every_seconds
-        lesson = learn(lesson.experience, lesson.watch, load, SLO, now, met_by_tokens_per_second=met_by)
+        lesson = learn(
+            lesson.experience, lesson.watch, load, SLO, now, met_by_tokens_per_second=met_by, startup_seconds=120.0
+        )
     return lesson
 
 
@@ -141,7 +143,15 @@ def test_answers_in_time_are_booked_at_the_highest_load_of_the_ten_seconds_befor
     seen = [pod.did(0.0), pod.did(2.0, finished=100), pod.did(4.0, finished=1), pod.did(13.0, finished=50)]
     lesson = Lesson(Experience(), Watch(), is_told=False)
     for one in seen:
-        lesson = learn(lesson.experience, lesson.watch, load_of(one), SLO, one.at_seconds, met_by_tokens_per_second=0.0)
+        lesson = learn(
+            lesson.experience,
+            lesson.watch,
+            load_of(one),
+            SLO,
+            one.at_seconds,
+            met_by_tokens_per_second=0.0,
+            startup_seconds=120.0,
+        )
 
     assert lesson.experience.capacity.answered[index_of(101 * 120)] == pytest.approx(51, rel=0.01)
 

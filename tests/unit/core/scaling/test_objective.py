@@ -9,7 +9,7 @@ from batchedllm.core.scaling.objective import Objective, objective_of, seconds_o
 
 
 def test_the_defaults_of_the_resource_are_those_of_the_objective() -> None:
-    assert objective_of(Slo()) == Objective(2.0, 0.0005, 0.2, 0.97)
+    assert objective_of(Slo()) == Objective(2.0, 0.0005, 0.2, 0.98)
 
 
 def test_a_level_without_a_part_per_token_is_the_same_for_every_prompt() -> None:

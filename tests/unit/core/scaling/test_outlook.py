@@ -5,7 +5,7 @@ import math
 import pytest
 
 from batchedllm.api.scaling import Scaling
-from batchedllm.core.scaling.capacity import Capacity
+from batchedllm.core.scaling.capacity import PRIOR_REQUESTS, Capacity
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.learning import learn
@@ -44,7 +44,9 @@ def test_steady_traffic_is_judged_by_its_last_minutes_and_bursts_by_the_past_hal
         pod, experience, watch = ImaginedPod(), Experience(), Watch()
         for index in range(200):
             load = load_of(pod.did(2.0 * index, finished=pattern(index)))
-            lesson = learn(experience, watch, load, Objective(), 2.0 * index, met_by_tokens_per_second=0.0)
+            lesson = learn(
+                experience, watch, load, Objective(), 2.0 * index, met_by_tokens_per_second=0.0, startup_seconds=120.0
+            )
             experience, watch = lesson.experience, lesson.watch
         prospect = outlook(experience, watch, state(), 398.0, is_told=True)
         return prospect.is_steady, prospect.past == experience.history.short
@@ -61,7 +63,7 @@ def test_what_is_late_at_any_load_lowers_no_load_that_a_replica_holds() -> None:
         return outlook(Experience(capacity), Watch(), state(), 0.0, is_told=True)
 
     assert prospect(0.0).attainable_late_share == Objective().late_share
-    assert prospect(400.0).attainable_late_share == pytest.approx(1.1 * 400 / 1060, rel=0.01)
+    assert prospect(400.0).attainable_late_share == pytest.approx(1.1 * 400 / (1000 + PRIOR_REQUESTS), rel=0.01)
     assert prospect(400.0).held >= prospect(0.0).held > LEVELS[0]
 
 

@@ -31,10 +31,11 @@ OUTLOOK = Outlook(
     speed_is_known=True,
     held=25_000.0,
     late_shares=tuple(0.0 if level <= 25_000 else 1.0 for level in LEVELS),
-    attainable_late_share=0.03,
+    attainable_late_share=0.02,
     past=with_added(NOTHING, index_of(90_000), 500.0),
     margin=1.0,
     is_steady=False,
+    growth=0.0,
     late_share=0.0,
     answered=500.0,
 )
@@ -68,6 +69,15 @@ def test_the_demand_is_shared_among_replicas_that_hold_it_within_the_slo() -> No
 def test_of_several_windows_the_busiest_counts() -> None:
     assert asked("tokenRate", demanding(96_000, 50_000, 30_000)).replicas == 4
     assert asked("tokenRate", demanding(30_000, 50_000, 96_000)).replicas == 4
+
+
+def test_what_the_demand_grows_by_while_a_replica_starts_is_asked_for_with_it() -> None:
+    opinion = asked("tokenRate", replace(demanding(52_000, 50_000, 48_000), growth=12_000.0))
+
+    assert asked("tokenRate", demanding(52_000, 50_000, 48_000)).replicas == 3
+    assert opinion.replicas == 3  # 62k / 24k
+    assert "62.0k tokens/s come over 60 s, with 12.0k by which it grows within a start-up" in opinion.reason
+    assert asked("tokenRate", replace(demanding(52_000, 50_000, 48_000), growth=26_000.0)).replicas == 4
 
 
 def test_where_more_make_requests_late_a_replica_gets_less() -> None:
@@ -143,7 +153,7 @@ def test_the_past_asks_for_the_replicas_that_would_have_kept_it_in_time() -> Non
 
     assert opinion.replicas == 5
     assert opinion.reason == (
-        "97% of the requests of the past half hour came at up to 98.4k tokens/s; "
+        "98% of the requests of the past half hour came at up to 98.4k tokens/s; "
         "4.3 replicas would have kept as many in time"
     )
 
@@ -199,7 +209,7 @@ def test_while_too_many_are_late_nothing_is_removed() -> None:
 
     assert (opinion.replicas, opinion.reason) == (
         3,
-        "7.0% of 500 requests of the last minute late, 3% may be: no replica is removed",
+        "7.0% of 500 requests of the last minute late, 2% may be: no replica is removed",
     )
 
 

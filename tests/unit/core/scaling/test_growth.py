@@ -1,0 +1,66 @@
+"""How much steady traffic grows while a replica starts."""
+
+import pytest
+
+from batchedllm.core.scaling.growth import MEMORY_SECONDS, PRIOR_SECONDS, Growth
+from batchedllm.core.scaling.traffic import Traffic
+
+STARTUP_SECONDS = 120.0
+
+
+def watched(rate, seconds: float = 3600.0, startup_seconds: float = STARTUP_SECONDS) -> Growth:
+    """Watch requests that come at `rate(second)` every two seconds."""
+    traffic, growth = Traffic(), Growth()
+    for index in range(int(seconds / 2)):
+        now = 2.0 * index
+        traffic = traffic.after(now, 2.0 * rate(now))
+        growth = growth.after(2.0, traffic, startup_seconds, now)
+    return growth
+
+
+def test_even_traffic_needs_no_room() -> None:
+    assert watched(lambda _: 50.0).of(50.0) == 0.0
+
+
+def test_traffic_that_rises_needs_what_it_rises_by_within_a_start_up_and_more() -> None:
+    """A tenth of a request per second more each second: 12 in two minutes; twice that, of a mean with its prior."""
+    growth = watched(lambda second: 100.0 + 0.1 * second)
+    weight = 1 / (1 + PRIOR_SECONDS / MEMORY_SECONDS)
+    assert growth.of(1000.0) == pytest.approx(2 * 12.0 * weight**0.5, rel=0.05)
+
+
+def test_the_longer_a_start_up_the_more_it_grows_meanwhile() -> None:
+    def rising(second: float) -> float:
+        return 100.0 + 0.1 * second
+
+    short, long = (watched(rising, startup_seconds=seconds).of(1000.0) for seconds in (30.0, 240.0))
+    assert long > 4 * short > 0
+
+
+def test_falling_traffic_and_the_chance_of_few_requests_are_no_growth() -> None:
+    assert watched(lambda second: max(1.0, 400.0 - 0.1 * second)).of(100.0) == 0.0
+    assert watched(lambda second: 0.1 if second % 600 < 300 else 0.13).of(0.1) == 0.0
+
+
+def test_one_rise_is_forgotten() -> None:
+    def step(second: float) -> float:
+        return 50.0 if second < 600 else 80.0
+
+    soon, late = watched(step, 900.0).of(80.0), watched(step, 7200.0).of(80.0)
+    assert soon > 5.0
+    assert late < soon / 5
+
+
+def test_room_is_never_more_than_half_of_what_comes() -> None:
+    assert watched(lambda second: second**2).of(10.0) == 5.0
+
+
+def test_what_was_not_watched_is_no_growth_from_nothing() -> None:
+    """The first minutes of a busy model are not a rise from no requests."""
+    assert watched(lambda _: 200.0, seconds=200.0) == Growth()
+    assert Growth(10.0, 20.0).after(0.0, Traffic(((900.0, 60.0),), 0.0), STARTUP_SECONDS, 900.0) == Growth(10.0, 20.0)
+
+
+@pytest.mark.parametrize("startup_seconds", [5.0, 300.0, 600.0])
+def test_any_start_up_fits_into_the_ten_minutes_that_are_kept(startup_seconds: float) -> None:
+    assert watched(lambda second: 100.0 + 0.1 * second, startup_seconds=startup_seconds).of(1000.0) > 0
