@@ -1,0 +1,22 @@
+"""The experiments, by name, in the order of their worth: what comes late may not be reached.
+
+Each module has `run(scene)`, which returns what it measured as JSON, and `judge(measured)`, which is pure and says what
+that has to show. `LEAST_SECONDS` is what it needs; with less it is not begun.
+"""
+
+from types import ModuleType
+
+from gpu.cases import agreement, burst, engine_bench, guard, overhead, plan_actual, priority, refusal, restart, startup
+
+CASES: dict[str, ModuleType] = {
+    "plan-actual": plan_actual,
+    "overhead": overhead,
+    "engine-bench": engine_bench,
+    "burst": burst,
+    "guard": guard,
+    "refusal": refusal,
+    "priority": priority,
+    "restart": restart,
+    "startup": startup,
+    "agreement": agreement,
+}

@@ -1,0 +1,91 @@
+"""Priorities under twice the load that fits: the high class waits hardly longer, the low class is turned away in order."""
+
+import asyncio
+
+from gpu import traffic
+from gpu.cases import fleet
+from gpu.results import Check
+from gpu.scene import Json, Scene, resource
+from gpu.traffic import Outcome, Request
+
+LEAST_SECONDS = 130
+NAME = "classes"
+_BATCH = 32
+_HIGH_SIZES, _LOW_SIZES = (1024, 64), (256, 256)
+_FACTOR = 1.2
+_OVERLOAD = 2.0
+
+
+def _document(scene: Scene) -> Json:
+    described = None if scene.inspects else f"model-{fleet.MODEL}"
+    return resource(
+        NAME,
+        fleet.MODEL,
+        described_by=described,
+        memory={"gpuUtilization": 0.4, "kvCacheMemory": "8Gi"},
+        batching={"maxModelLen": fleet.LENGTH, "maxNumSeqs": _BATCH, "maxNumBatchedTokens": 2048},
+        priority={
+            "classes": [
+                {"name": "high", "rank": -10},
+                {"name": "low", "rank": 10, "default": True, "maxRunningRequests": 20, "maxQueueSeconds": 5},
+            ]
+        },
+        admission={"maxQueuedRequests": 64, "maxRunningRequests": _BATCH},
+        scaling={"minReplicas": 1, "maxReplicas": 1},
+    )
+
+
+def run(scene: Scene) -> Json:
+    """The low class alone to see what fits, the high class alone, then both."""
+    seconds = 30.0 if scene.gpu else 10.0
+    with scene.serving(_document(scene)):
+        address = scene.address(NAME)
+        scene.wait(lambda: scene.status(NAME).get("readyReplicas"), "the first replica told", 20)
+        warm, capacity = _capacity(address)
+        high_rate = max(0.5, 0.15 * capacity)
+        alone = _play(address, traffic.steady(high_rate, seconds, *_HIGH_SIZES, "high", 1))
+        high = traffic.steady(high_rate, seconds, *_HIGH_SIZES, "high", 2)
+        low = traffic.steady(_OVERLOAD * capacity, seconds, *_LOW_SIZES, "low", 3)
+        both = _play(address, [*high, *low])
+    shed = [one for one in both if one.shed]
+    return {
+        "warm": fleet.summed(warm),
+        "capacityRequestsPerSecond": capacity,
+        "highRequestsPerSecond": high_rate,
+        "overload": _OVERLOAD,
+        "alone": fleet.summed(alone),
+        "high": fleet.summed([one for one in both if one.kind == "high"]),
+        "low": fleet.summed([one for one in both if one.kind == "low"]),
+        "shedStatuses": sorted({one.status for one in shed}),
+        "shedWithoutRetryAfter": sum(not one.retry_after for one in shed),
+        "shedOfHigh": sum(one.kind == "high" for one in shed),
+    }
+
+
+def _capacity(address: str) -> tuple[list[Outcome], float]:
+    """Return how many requests of the low class a second are answered with as many under way as it may have."""
+    seconds = 12.0
+    found = asyncio.run(traffic.hold(address, fleet.MODEL, 20, seconds, _LOW_SIZES))
+    return found, sum(one.served for one in found) / max(seconds, max((one.at_seconds + one.total_seconds for one in found), default=1.0))
+
+
+def _play(address: str, planned: list[Request]) -> list[Outcome]:
+    found: list[Outcome] = []
+    asyncio.run(traffic.play(address, fleet.MODEL, planned, found.append))
+    return found
+
+
+def judge(measured: Json) -> list[Check]:
+    """The high class's p99 stays, and whoever of the low class is turned away is told when to come back."""
+    before, after = (measured[name]["ttftSeconds"]["p99"] for name in ("alone", "high"))
+    ratio = after / before if before and after else None
+    low = measured["low"]
+    return [
+        Check("p99 time to first token of the high class, loaded over alone", ratio, f"at most {_FACTOR}", ratio is not None and ratio <= _FACTOR),
+        Check("high requests turned away or failed", [measured["shedOfHigh"], measured["high"]["failures"]], "none",
+              measured["shedOfHigh"] == 0 and not measured["high"]["failures"]),
+        Check("low requests turned away", low["shed"], "more than 0", low["shed"] > 0),
+        Check("of them without Retry-After", measured["shedWithoutRetryAfter"], "0", measured["shedWithoutRetryAfter"] == 0),
+        Check("low requests that failed otherwise", low["failures"], "none", not low["failures"]),
+        Check("low requests served", low["served"], "more than 0", low["served"] > 0),
+    ]  # fmt: skip

@@ -1,0 +1,79 @@
+"""Restarts under load: an engine killed, the operator killed, a pod drained. Only what ran in the killed engine is lost."""
+
+import signal
+import time
+
+from gpu.cases import fleet
+from gpu.results import Check
+from gpu.scene import OPERATOR_NAMESPACE, Json, Scene
+
+LEAST_SECONDS = 150
+_CLIENTS = 16
+_SIZES = (128, 128)
+_ENGINE_PROCESS = "EngineCore"
+
+
+def run(scene: Scene) -> Json:
+    """Two replicas; each of the three in turn while clients keep sending."""
+    scene.apply(fleet.document(scene, least=2, most=2))
+    scene.wait_ready(fleet.NAME, 2)
+    return {
+        "operator": _during(scene, 25, _kill_operator),
+        "drain": _during(scene, 40, _drain),
+        "engine": _during(scene, 15, _kill_engine) | _recovery(scene),
+    }
+
+
+def _during(scene: Scene, seconds: float, deed) -> Json:  # type: ignore[no-untyped-def] # a function of the scene
+    scene.wait_ready(fleet.NAME, 2)
+    thread, outcomes = fleet.hold(scene.address(fleet.NAME), _CLIENTS, seconds, _SIZES)
+    time.sleep(4)
+    told = deed(scene)
+    thread.join(timeout=scene.budget.bounded(seconds + 60, "the answers"))
+    return {"requests": fleet.summed(outcomes), **told}
+
+
+def _kill_operator(scene: Scene) -> Json:
+    selector = "app.kubernetes.io/name=batchedllm"
+    begin = time.monotonic()
+    scene.cluster.kubectl(
+        "delete", "pods", "-n", OPERATOR_NAMESPACE, f"--selector={selector}", "--grace-period=0", "--force", "--wait=false"
+    )
+    before = scene.status(fleet.NAME).get("readyReplicas")
+    scene.cluster.kubectl("rollout", "status", "deployment/batchedllm-operator", "-n", OPERATOR_NAMESPACE, "--timeout=60s",
+                          timeout_seconds=70)  # fmt: skip
+    return {"operatorBackSeconds": time.monotonic() - begin, "readyReplicas": [before, scene.status(fleet.NAME).get("readyReplicas")]}
+
+
+def _drain(scene: Scene) -> Json:
+    """A graceful end, as an eviction or a scale-in brings it; the Deployment makes another."""
+    pod = scene.pods(fleet.NAME)[0]["metadata"]["name"]
+    scene.kubectl("delete", "pod", pod, "--wait=false")
+    return {"pod": pod}
+
+
+def _kill_engine(scene: Scene) -> Json:
+    pod = next(one for one in scene.pods(fleet.NAME) if scene.processes(one, _ENGINE_PROCESS))
+    numbers = scene.processes(pod, _ENGINE_PROCESS)
+    scene.signal(numbers, signal.SIGKILL)
+    return {"pod": pod["metadata"]["name"], "killed": len(numbers)}
+
+
+def _recovery(scene: Scene) -> Json:
+    begin = time.monotonic()
+    scene.wait_ready(fleet.NAME, 2, 120)
+    return {"backSeconds": time.monotonic() - begin}
+
+
+def judge(measured: Json) -> list[Check]:
+    """Without an engine's death nothing is lost; of that, the operator brings the replica back."""
+    checks = []
+    for name, words in (("operator", "the operator was killed"), ("drain", "a pod was drained")):
+        asked = measured[name]["requests"]
+        lost = asked["sent"] - asked["served"] - asked["shed"]
+        checks.append(Check(f"accepted requests lost while {words}", [lost, asked["failures"]], "0", lost == 0))
+        checks.append(Check(f"requests served while {words}", asked["served"], "more than 0", asked["served"] > 0))
+    engine = measured["engine"]
+    checks.append(Check("engine processes killed", engine["killed"], "at least 1", engine["killed"] >= 1))
+    checks.append(Check("seconds until both replicas are ready again", engine.get("backSeconds"), "they are", "backSeconds" in engine))
+    return checks

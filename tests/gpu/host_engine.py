@@ -1,0 +1,106 @@
+"""Engines that run on the host itself, without Kubernetes: where only the engine is measured."""
+
+import contextlib
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from gpu import host
+from gpu.scene import Scene, SceneError, fetched
+
+_START_SECONDS = 260
+_STOP_SECONDS = 20
+MIDDLEWARE = "batchedllm_engine.middleware.AdmissionMiddleware"
+ADMISSION = """\
+classes:
+  - {name: high, rank: -10}
+  - {name: normal, rank: 0, default: true}
+  - {name: low, rank: 10}
+limits: {runningRequests: 320, queuedRequests: 1024}
+drain: {seconds: 5, exitSeconds: 5}
+"""
+
+
+@dataclass(slots=True)
+class HostEngine:
+    """One engine's process."""
+
+    name: str
+    port: int
+    process: "subprocess.Popen[bytes]"
+    log: Path
+    words: IO[bytes]
+
+    @property
+    def address(self) -> str:
+        """The URL."""
+        return f"http://127.0.0.1:{self.port}"
+
+    def wait(self, seconds: float) -> None:
+        """Wait until it answers. Raises SceneError with its last words."""
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline and self.process.poll() is None:
+            with contextlib.suppress(OSError):
+                fetched(f"{self.address}/health", timeout_seconds=2)
+                return
+            time.sleep(0.5)
+        tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
+        raise SceneError(f"the engine {self.name} does not answer (exit code {self.process.poll()}):\n{tail}")
+
+    def stop(self) -> None:
+        """End it and all that it started."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGTERM)
+        try:
+            self.process.wait(timeout=_STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            pass
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait(timeout=_STOP_SECONDS)
+        self.words.close()
+
+
+def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, ours: bool) -> HostEngine:
+    """Begin to start `vllm serve`, bare or as our image does it: preflight, plugin, exporter and middleware."""
+    package = str(scene.work / "engine") if ours else ""
+    environment = {**os.environ, **host.engine_environment(package, str(scene.site))}
+    cache = scene.work / "engine-cache"
+    environment |= {"VLLM_CACHE_ROOT": str(cache / "vllm-host"), "TRITON_CACHE_DIR": str(cache / "triton-host"),
+                    "VLLM_NO_USAGE_STATS": "1"}  # fmt: skip
+    arguments = [str(scene.work / "models" / model), f"--served-model-name={model}", "--load-format=dummy",
+                 "--host=127.0.0.1", f"--port={port}", *flags]  # fmt: skip
+    command = ["vllm", "serve", *arguments]
+    if ours:
+        admission = scene.work / "admission.yaml"
+        admission.write_text(ADMISSION)
+        environment |= {"BATCHEDLLM_ADMISSION_CONFIG": str(admission),
+                        "BATCHEDLLM_ENGINE_TERMINATION_LOG": str(scene.work / f"{name}.termination")}  # fmt: skip
+        command = ["python3", "-m", "batchedllm_engine", "serve", *arguments,
+                   "--scheduling-policy=priority", f"--middleware={MIDDLEWARE}"]  # fmt: skip
+    scene.out.mkdir(parents=True, exist_ok=True)
+    log = scene.out / f"host-{name}.log"
+    words = log.open("wb")
+    process = subprocess.Popen(command, env=environment, stdout=words, stderr=words, stdin=subprocess.DEVNULL,
+                               start_new_session=True)  # fmt: skip
+    return HostEngine(name, port, process, log, words)
+
+
+@contextlib.contextmanager
+def pair(scene: Scene, model: str, flags: list[str]) -> Iterator[tuple[HostEngine, HostEngine]]:
+    """Run both kinds on the same GPU while the block runs: (bare, ours)."""
+    engines: list[HostEngine] = []
+    try:
+        for name, port, ours in (("bare", 18101, False), ("ours", 18102, True)):
+            engines.append(start(scene, name, model, flags, port, ours=ours))
+        for one in engines:
+            one.wait(scene.budget.bounded(_START_SECONDS, "the engines' start"))
+        yield engines[0], engines[1]
+    finally:
+        for one in engines:
+            one.stop()
