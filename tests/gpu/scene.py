@@ -50,6 +50,11 @@ class Scene:
     starts: list[Json] = field(default_factory=list)
     """What engines told of their starts."""
 
+    def utilization(self, gibibytes: float) -> float:
+        """Return the fraction of this GPU that so much memory is, as `memory.gpuUtilization` takes it."""
+        mebibytes = self.gpu.memory_mebibytes if self.gpu else _WITHOUT_GPU.memory_mebibytes
+        return round(gibibytes * 1024 / mebibytes, 2)
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the harness's namespace."""
         return self.cluster.kubectl(f"--namespace={NAMESPACE}", *arguments, stdin=stdin)
@@ -79,23 +84,41 @@ class Scene:
         listed = json.loads(self.kubectl("get", "pods", f"--selector={selector}", "--output=json"))["items"]
         return [one for one in listed if not one["metadata"].get("deletionTimestamp")]
 
-    def wait(self, condition: Callable[[], Any], what: str, seconds: float) -> Any:  # noqa: ANN401 - what it returns
-        """Wait until the condition returns something true, and return that. Raises SceneError after the time."""
+    def wait(
+        self, condition: Callable[[], Any], what: str, seconds: float, vain: Callable[[], str] = lambda: ""
+    ) -> Any:  # noqa: ANN401 - what the condition returns
+        """Wait until the condition returns something true, and return that.
+
+        Raises SceneError after the time, or as soon as `vain` tells why waiting will not help.
+        """
         deadline = time.monotonic() + self.budget.bounded(seconds, what)
         while True:
             found = condition()
             if found:
                 return found
-            if time.monotonic() > deadline:
-                raise SceneError(f"not after {seconds:.0f} s: {what}\n{diagnosis.troubles(self.cluster, NAMESPACE)}")
+            reason = vain()
+            if not reason and time.monotonic() > deadline:
+                reason = f"not after {seconds:.0f} s"
+            if reason:
+                raise SceneError(f"{reason}: {what}\n{diagnosis.troubles(self.cluster, NAMESPACE)}")
             time.sleep(_POLL_SECONDS)
 
     def wait_ready(self, name: str, replicas: int = 1, seconds: float = READY_SECONDS) -> list[Json]:
         """Wait until so many replicas are ready and return their pods; note what their starts told."""
-        ready = self.wait(lambda: self._ready(name, replicas), f"{replicas} replicas of {name} ready", seconds)
+        what = f"{replicas} replicas of {name} ready"
+        ready = self.wait(lambda: self._ready(name, replicas), what, seconds, lambda: self._hopeless(name))
         for pod in ready:
             self.note_start(name, pod)
         return list(ready)
+
+    def _hopeless(self, name: str) -> str:
+        """Return why a BatchedLLM will not become ready, by its own word or after an engine has ended twice."""
+        stalled = self.condition(name, "Stalled")
+        if stalled.get("status") == "True":
+            return f"{stalled['reason']}: {stalled['message']}"
+        states = [one for pod in self.pods(name) for one in pod["status"].get("containerStatuses", [])]
+        ended = [one for one in states if one["restartCount"] > 1]
+        return f"the engine has ended {ended[0]['restartCount']} times" if ended else ""
 
     def _ready(self, name: str, replicas: int) -> list[Json]:
         ready = [one for one in self.pods(name) if diagnosis.is_ready(one)]

@@ -12,6 +12,7 @@ LIST = Path(__file__).parent / "wheels.txt"
 HOST_PYTHON = "3.12"
 _PLATFORMS = ("2_39", "2_35", "2_34", "2_31", "2_28", "2_27", "2_24", "2_17")
 _FETCH_SECONDS = 900
+_COMPILE_SECONDS = 300
 _DATA = re.compile(r"^[^/]+\.data/(purelib|platlib)/")
 """Files that a wheel keeps apart and an installation puts beside the others (binary distribution format)."""
 _SCRIPTS = re.compile(r"^[^/]+\.data/")
@@ -72,7 +73,7 @@ def _unpack(wheel: Path, site: Path) -> None:
                 path.chmod(0o755)
 
 
-def compile_all(site: Path, workers: int) -> subprocess.Popen[bytes]:
-    """Begin to write the bytecode, so that not every start of an engine compiles every module; errors are no matter."""
-    command = [sys.executable, "-m", "compileall", "-q", "-j", str(workers), str(site)]
-    return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+def compile_all(site: Path) -> None:
+    """Write the bytecode, so that not every start of an engine compiles every module; errors are no matter."""
+    command = [sys.executable, "-m", "compileall", "-q", "-j", "0", str(site)]
+    subprocess.run(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, check=False, timeout=_COMPILE_SECONDS)

@@ -29,7 +29,9 @@ def run(scene: Scene) -> Json:
         begin = watcher.seconds
         thread, outcomes = fleet.play(address, planned)
         raised = watcher.until(lambda one: one.wanted > 1, seconds + 30)
-        most = watcher.until(lambda one: one.ready >= fleet.MOST, 150)
+        most = watcher.until(
+            lambda one: one.ready >= fleet.MOST or (not thread.is_alive() and one.wanted <= one.ready), 150
+        )
         thread.join(timeout=scene.budget.bounded(_DRAIN_SECONDS, "the burst's answers"))
         answered = watcher.seconds
         drained = next((one.at_seconds for one in watcher.looks if one.at_seconds > begin + seconds and one.queue == 0), None)

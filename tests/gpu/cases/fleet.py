@@ -17,7 +17,7 @@ MODEL = "llama-3.1-8b"
 BATCH = 32
 LENGTH = 8192
 MOST = 3
-UTILIZATION = 0.29
+GIBIBYTES = 23.0
 CACHE = "5Gi"
 """Fixed, as replicas on one GPU start at once: an engine that measures what is free would see its neighbour come."""
 
@@ -27,6 +27,8 @@ def document(scene: Scene, least: int = 1, most: int = MOST) -> Json:
     scaling = {
         "minReplicas": least,
         "maxReplicas": most,
+        # It would keep replicas for half an hour, for the next burst like this one.
+        "signals": {"pastDemand": {"role": "off"}},
         "scaleDown": {"stabilizationSeconds": 20, "maxStep": 2, "periodSeconds": 5},
     }
     described = None if scene.inspects else f"model-{MODEL}"
@@ -34,7 +36,7 @@ def document(scene: Scene, least: int = 1, most: int = MOST) -> Json:
         NAME,
         MODEL,
         described_by=described,
-        memory={"gpuUtilization": UTILIZATION, "kvCacheMemory": CACHE},
+        memory={"gpuUtilization": scene.utilization(GIBIBYTES), "kvCacheMemory": CACHE},
         batching={"maxModelLen": LENGTH, "maxNumSeqs": BATCH, "maxNumBatchedTokens": 2048},
         admission={"mode": "middleware"},
         scaling=scaling,

@@ -22,7 +22,7 @@ def _document(scene: Scene) -> Json:
         NAME,
         fleet.MODEL,
         described_by=described,
-        memory={"gpuUtilization": 0.4, "kvCacheMemory": "8Gi"},
+        memory={"gpuUtilization": scene.utilization(32), "kvCacheMemory": "8Gi"},
         batching={"maxModelLen": fleet.LENGTH, "maxNumSeqs": _BATCH, "maxNumBatchedTokens": 2048},
         priority={
             "classes": [

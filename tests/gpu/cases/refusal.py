@@ -8,9 +8,11 @@ from gpu.scene import Json, Scene, SceneError, resource
 
 LEAST_SECONDS = 100
 _MODEL = "llama-3.1-8b"
-_OVER = 1.02
-"""Just over the edge: by more than a plan is off."""
+_OVER, _UNDER = 1.02, 0.99
+"""Just over the edge and just under it, by about as much as a plan may be off."""
 _BLOCK = 16
+_GIBIBYTES = 22.0
+"""Weights of 15 GiB and some 50,000 tokens, on whatever GPU."""
 _FAIL_SECONDS = 150
 _TOO_SMALL = "KVCacheTooSmall"
 
@@ -19,7 +21,8 @@ def run(scene: Scene) -> Json:
     """Find the edge by a plan, then try both sides of it with the real engine."""
     edge = _edge(scene)
     over = int(edge * _OVER) // _BLOCK * _BLOCK
-    measured: Json = {"edgeTokens": edge, "overTokens": over}
+    under = int(edge * _UNDER) // _BLOCK * _BLOCK
+    measured: Json = {"edgeTokens": edge, "overTokens": over, "underTokens": under}
     refused = _apply(scene, "over", over, "enforce", 1)
     measured["refused"] = {**refused, "pods": len(scene.pods("over"))}
     measured["fix"] = (refused["fixes"] or [None])[0]
@@ -27,7 +30,7 @@ def run(scene: Scene) -> Json:
     measured["failed"] = _forced(scene, over)
     if measured["fix"]:
         measured["fixed"] = _starts(scene, "fixed", over, fix=measured["fix"])
-    measured["under"] = _starts(scene, "under", edge)
+    measured["under"] = _starts(scene, "under", under)
     return measured
 
 
@@ -35,7 +38,7 @@ def _spec(scene: Scene, length: int, gate: str) -> Json:
     described = None if scene.inspects else f"model-{_MODEL}"
     return {
         "arguments": ("--enforce-eager",), "described_by": described,
-        "memory": {"gpuUtilization": 0.28, "gate": gate},
+        "memory": {"gpuUtilization": scene.utilization(_GIBIBYTES), "gate": gate},
         "batching": {"maxModelLen": length, "maxNumSeqs": 32, "maxNumBatchedTokens": 2048},
     }  # fmt: skip
 
@@ -115,5 +118,5 @@ def judge(measured: Json) -> list[Check]:
         Check("its condition proposes changes", told.get("message", ""), "names changes that fit",
               "fit:" in told.get("message", "")),
         Check("the first proposed fix", measured.get("fix"), "starts", measured.get("fixed", {}).get("ready", False)),
-        Check("just under the edge", measured["edgeTokens"], "starts", measured["under"]["ready"]),
+        Check("just under the edge", measured["underTokens"], "starts", measured["under"]["ready"]),
     ]  # fmt: skip

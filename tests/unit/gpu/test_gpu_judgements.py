@@ -63,6 +63,7 @@ def test_the_tokens_are_read_off_the_engines_cache_configuration():
 
 REFUSED = {
     "edgeTokens": 8192,
+    "underTokens": 8096,
     "refused": {"reason": "DoesNotFit", "pods": 0},
     "fix": {"setting": "batching.maxModelLen", "was": "8300", "becomes": "8192"},
     "failed": {"conditions": {"MemoryPlanned": {"reason": "KVCacheTooSmall", "message": "Smallest changes that fit: x"}}},
