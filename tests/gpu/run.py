@@ -48,7 +48,7 @@ def _case(stage: scene.Scene, name: str, machine: dict[str, object]) -> int:
     begin = time.monotonic()
     result = Result(name, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, dict(machine))
     try:
-        result.measured = case.run(stage)
+        case.run(stage, result.measured)
         result.checks = case.judge(result.measured)
     except Exception as error:  # noqa: BLE001 - the next case may do better; this one is told of
         result.error = f"{type(error).__name__}: {error}"[:2000]

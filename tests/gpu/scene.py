@@ -55,6 +55,11 @@ class Scene:
         mebibytes = self.gpu.memory_mebibytes if self.gpu else _WITHOUT_GPU.memory_mebibytes
         return round(gibibytes * 1024 / mebibytes, 2)
 
+    @property
+    def engine_process(self) -> str:
+        """What vLLM calls the process that computes; the stand-in of a rehearsal has but one."""
+        return "EngineCore" if self.gpu else "simulated"
+
     def kubectl(self, *arguments: str, stdin: str | None = None) -> str:
         """Run kubectl in the harness's namespace."""
         return self.cluster.kubectl(f"--namespace={NAMESPACE}", *arguments, stdin=stdin)

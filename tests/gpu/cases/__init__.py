@@ -1,6 +1,6 @@
 """The experiments, by name, in the order of their worth: what comes late may not be reached.
 
-Each module has `run(scene)`, which returns what it measured as JSON, and `judge(measured)`, which is pure and says what
+Each module has `run(scene, measured)`, which fills in what it measured as JSON while it goes on, and `judge(measured)`, which is pure and says what
 that has to show. `LEAST_SECONDS` is what it needs; with less it is not begun.
 """
 

@@ -16,7 +16,7 @@ _UTILIZATION_POINTS = 5
 FACTOR, SECONDS = 4.0, 35.0
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """Play the burst and watch until there is one replica again."""
     scene.apply(fleet.document(scene))
     (pod, *_) = scene.wait_ready(fleet.NAME)
@@ -41,7 +41,7 @@ def run(scene: Scene) -> Json:
     for one in scene.pods(fleet.NAME)[:1]:
         scene.note_start(fleet.NAME, one)
     starts = [one for one in scene.starts if one["resource"] == fleet.NAME]
-    return {
+    measured |= {
         "trace": {"source": "tests/demo/data/azure_conversation_slice.csv", "factor": factor, "seconds": seconds},
         "requests": fleet.summed(outcomes),
         "beginSeconds": begin,

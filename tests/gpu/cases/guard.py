@@ -12,18 +12,17 @@ LEAST_SECONDS = 130
 _ALONE_SECONDS = 60.0
 _BUSY_PERCENT = 80
 _STALL_SECONDS = 75
-_ENGINE_PROCESS = "EngineCore"
 _STALLED = "EngineStalled"
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """A minute of batch 1, then a stop of the engine's process under load."""
     scene.apply(fleet.document(scene))
     (pod, *_) = scene.wait_ready(fleet.NAME)
     with fleet.Watcher(scene) as calm:
         calm.until(lambda one: one.wanted == 1, 60)
-    alone = _alone(scene, pod)
-    return {"alone": alone, "stopped": _stopped(scene, pod)}
+    measured["alone"] = _alone(scene, pod)
+    measured["stopped"] = _stopped(scene, pod)
 
 
 def _alone(scene: Scene, pod: Json) -> Json:
@@ -49,7 +48,7 @@ def _stopped(scene: Scene, pod: Json) -> Json:
     with fleet.Watcher(scene) as watcher:
         thread, outcomes = fleet.hold(scene.address(fleet.NAME), 3 * fleet.BATCH, 10.0, (64, 256))
         waiting = watcher.until(lambda one: (one.queue or 0) > 0, 20)
-        numbers = scene.processes(pod, _ENGINE_PROCESS)
+        numbers = scene.processes(pod, scene.engine_process)
         wanted = watcher.looks[-1].wanted if watcher.looks else None
         stopped_at = watcher.seconds
         scene.signal(numbers, signal.SIGSTOP)

@@ -31,11 +31,11 @@ FLAGS = [
 """The cache is given, so that two engines can start at once: 256 x 256 tokens need 8.6 GB."""
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """Warm both up, then pairs of waves whose order alternates, with streamed answers and with whole ones."""
     pairs = 10 if scene.gpu else 2
     batch = BATCH if scene.gpu else 32
-    measured: Json = {"batch": batch, "sizes": list(SIZES), "flags": FLAGS}
+    measured |= {"batch": batch, "sizes": list(SIZES), "flags": FLAGS}
     context = multiprocessing.get_context("spawn")
     begin = time.monotonic()
     with host_engine.pair(scene, MODEL, FLAGS) as (bare, ours):
@@ -46,7 +46,6 @@ def run(scene: Scene) -> Json:
                     wave(pool, one.address, batch, stream=stream)
             for stream in (True, False):
                 measured["streamed" if stream else "whole"] = _pairs(pool, bare.address, ours.address, pairs, batch, stream=stream)
-    return measured
 
 
 def _pairs(pool: ProcessPoolExecutor, bare: str, ours: str, count: int, batch: int, *, stream: bool) -> list[list[float]]:

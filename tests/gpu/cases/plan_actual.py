@@ -46,14 +46,14 @@ SPECS: dict[str, Json] = {
 """Without CUDA graphs, which are a rule of their own (tests/data/memory_truth.json) and cost a minute a start."""
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """Plan all before any has started, so that none has learned of another; then start each alone, and one again."""
     names = list(SPECS)
     scene.apply(*(_resource(scene, name) for name in names))
     planned = {name: scene.wait(lambda name=name: _plan(scene, name), f"the plan of {name}", _PLAN_SECONDS)
                for name in names}  # fmt: skip
     starts: list[Json] = []
-    measured: Json = {"starts": starts, "plans": {name: _short(one) for name, one in planned.items()}}
+    measured |= {"starts": starts, "plans": {name: _short(one) for name, one in planned.items()}}
     for name in names:
         starts.append(_start(scene, name, planned[name]))
         if scene.budget.left_seconds < LEAST_SECONDS:
@@ -68,7 +68,6 @@ def run(scene: Scene) -> Json:
         measured["corrections"] = json.loads(json.loads(corrections)["data"]["corrections.json"])["corrections"]
     for name in names:
         scene.stop(name)
-    return measured
 
 
 def _resource(scene: Scene, name: str) -> Json:

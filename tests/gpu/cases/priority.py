@@ -35,7 +35,7 @@ def _document(scene: Scene) -> Json:
     )
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """The low class alone to see what fits, the high class alone, then both."""
     seconds = 30.0 if scene.gpu else 10.0
     with scene.serving(_document(scene)):
@@ -48,7 +48,7 @@ def run(scene: Scene) -> Json:
         low = traffic.steady(_OVERLOAD * capacity, seconds, *_LOW_SIZES, "low", 3)
         both = _play(address, [*high, *low])
     shed = [one for one in both if one.shed]
-    return {
+    measured |= {
         "warm": fleet.summed(warm),
         "capacityRequestsPerSecond": capacity,
         "highRequestsPerSecond": high_rate,

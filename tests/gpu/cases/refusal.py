@@ -17,12 +17,12 @@ _FAIL_SECONDS = 150
 _TOO_SMALL = "KVCacheTooSmall"
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """Find the edge by a plan, then try both sides of it with the real engine."""
     edge = _edge(scene)
     over = int(edge * _OVER) // _BLOCK * _BLOCK
     under = int(edge * _UNDER) // _BLOCK * _BLOCK
-    measured: Json = {"edgeTokens": edge, "overTokens": over, "underTokens": under}
+    measured |= {"edgeTokens": edge, "overTokens": over, "underTokens": under}
     refused = _apply(scene, "over", over, "enforce", 1)
     measured["refused"] = {**refused, "pods": len(scene.pods("over"))}
     measured["fix"] = (refused["fixes"] or [None])[0]
@@ -31,7 +31,6 @@ def run(scene: Scene) -> Json:
     if measured["fix"]:
         measured["fixed"] = _starts(scene, "fixed", over, fix=measured["fix"])
     measured["under"] = _starts(scene, "under", under)
-    return measured
 
 
 def _spec(scene: Scene, length: int, gate: str) -> Json:

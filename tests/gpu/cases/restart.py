@@ -10,18 +10,16 @@ from gpu.scene import OPERATOR_NAMESPACE, Json, Scene
 LEAST_SECONDS = 150
 _CLIENTS = 16
 _SIZES = (128, 128)
-_ENGINE_PROCESS = "EngineCore"
 
 
-def run(scene: Scene) -> Json:
+def run(scene: Scene, measured: Json) -> None:
     """Two replicas; each of the three in turn while clients keep sending."""
     scene.apply(fleet.document(scene, least=2, most=2))
     scene.wait_ready(fleet.NAME, 2)
-    return {
-        "operator": _during(scene, 25, _kill_operator),
-        "drain": _during(scene, 40, _drain),
-        "engine": _during(scene, 15, _kill_engine) | _recovery(scene),
-    }
+    measured["operator"] = _during(scene, 25, _kill_operator)
+    measured["drain"] = _during(scene, 40, _drain)
+    measured["engine"] = _during(scene, 15, _kill_engine)
+    measured["engine"] |= _recovery(scene)
 
 
 def _during(scene: Scene, seconds: float, deed) -> Json:  # type: ignore[no-untyped-def] # a function of the scene
@@ -53,8 +51,8 @@ def _drain(scene: Scene) -> Json:
 
 
 def _kill_engine(scene: Scene) -> Json:
-    pod = next(one for one in scene.pods(fleet.NAME) if scene.processes(one, _ENGINE_PROCESS))
-    numbers = scene.processes(pod, _ENGINE_PROCESS)
+    pod = next(one for one in scene.pods(fleet.NAME) if scene.processes(one, scene.engine_process))
+    numbers = scene.processes(pod, scene.engine_process)
     scene.signal(numbers, signal.SIGKILL)
     return {"pod": pod["metadata"]["name"], "killed": len(numbers)}
 
