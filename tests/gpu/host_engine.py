@@ -15,6 +15,12 @@ from gpu.scene import Scene, SceneError, fetched
 
 _START_SECONDS = 260
 _STOP_SECONDS = 20
+MODEL = "llama-3.1-8b"
+FLAGS = [
+    "--gpu-memory-utilization=0.4", "--kv-cache-memory-bytes=9G", "--max-model-len=2048", "--max-num-seqs=256",
+    "--max-num-batched-tokens=8192",
+]  # fmt: skip
+"""The cache is given, so that two engines can start at once: 256 x 256 tokens need 8.6 GB."""
 MIDDLEWARE = "batchedllm_engine.middleware.AdmissionMiddleware"
 ADMISSION = """\
 classes:
@@ -92,12 +98,12 @@ def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, o
 
 
 @contextlib.contextmanager
-def pair(scene: Scene, model: str, flags: list[str]) -> Iterator[tuple[HostEngine, HostEngine]]:
+def pair(scene: Scene) -> Iterator[tuple[HostEngine, HostEngine]]:
     """Run both kinds on the same GPU while the block runs: (bare, ours)."""
     engines: list[HostEngine] = []
     try:
         for name, port, ours in (("bare", 18101, False), ("ours", 18102, True)):
-            engines.append(start(scene, name, model, flags, port, ours=ours))
+            engines.append(start(scene, name, MODEL, FLAGS, port, ours=ours))
         for one in engines:
             one.wait(scene.budget.bounded(_START_SECONDS, "the engines' start"))
         yield engines[0], engines[1]

@@ -54,6 +54,8 @@ def _case(stage: scene.Scene, name: str, machine: dict[str, object]) -> int:
         result.error = f"{type(error).__name__}: {error}"[:2000]
         (stage.out / f"{name}.traceback").write_text(traceback.format_exc())
         with contextlib.suppress(Exception):
+            result.checks = case.judge(result.measured)
+        with contextlib.suppress(Exception):
             stage.keep_logs(name)
     result.seconds = time.monotonic() - begin
     if not result.error and not result.passed:

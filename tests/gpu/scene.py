@@ -13,6 +13,7 @@ from typing import Any
 
 from gpu import host, image, models, overlay
 from gpu.budget import Budget
+from gpu.overlay import ENGINE_CONTAINER
 from testbed import diagnosis
 from testbed.cluster import Cluster
 from testbed.definition import Gpus
@@ -49,6 +50,8 @@ class Scene:
     """Whether models are described by the product's own inspection; otherwise by ConfigMaps."""
     starts: list[Json] = field(default_factory=list)
     """What engines told of their starts."""
+    kept: dict[str, Json] = field(default_factory=dict)
+    """What a case measured for another one, by that one's name."""
 
     def utilization(self, gibibytes: float) -> float:
         """Return the fraction of this GPU that so much memory is, as `memory.gpuUtilization` takes it."""
@@ -215,7 +218,7 @@ class Scene:
             for name in self.kubectl("get", "pods", "--output=name").split():
                 for previous in ([], ["--previous"]):
                     with contextlib.suppress(TestbedError):
-                        parts[f"{name} {' '.join(previous)}"] = self.kubectl("logs", name, "--tail=150", *previous)
+                        parts[f"{name} {' '.join(previous)}"] = self.kubectl("logs", name, "--tail=400", *previous)
         log = self.work / "state/batchedllm/testbed"
         for file in log.glob("cluster-*/logs/kubelet.log"):
             parts["kubelet"] = "\n".join(file.read_text(errors="replace").splitlines()[-80:])
@@ -323,6 +326,7 @@ def _stage(scene: Scene, work: Path) -> None:
     cache.chmod(0o777)
     added = overlay.manifests(host.overlay(work, scene.site, REPOSITORY), NAMESPACE)
     scene.cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": added}))
+    scene.wait(lambda: _is_overlaid(scene), "the API server applies the overlay", 60)
     claims = [
         *overlay.claim("models", NAMESPACE, str(work / "models"), "ReadOnlyMany"),
         *overlay.claim("cache", NAMESPACE, str(cache), "ReadWriteMany"),
@@ -330,6 +334,17 @@ def _stage(scene: Scene, work: Path) -> None:
     scene.apply(*claims)
     if not scene.inspects:
         scene.apply(*(_description(name) for name in models.SHAPES))
+
+
+def _is_overlaid(scene: Scene) -> bool:
+    """Whether pods are changed already: the API server takes a second or two to know a new policy."""
+    container = {"name": ENGINE_CONTAINER, "image": image.REFERENCE}
+    metadata = {"name": "probe", "namespace": NAMESPACE}
+    pod = {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {"containers": [container]}}
+    with contextlib.suppress(TestbedError):  # a new namespace has no service account yet
+        made = scene.kubectl("create", "--dry-run=server", "-f", "-", "-o", "json", stdin=json.dumps(pod))
+        return '"privileged": true' in made
+    return False
 
 
 def _description(name: str) -> Json:

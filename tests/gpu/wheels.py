@@ -54,7 +54,8 @@ def unpack(wheels: list[Path], site: Path) -> None:
     programs.mkdir(exist_ok=True)
     program = programs / "vllm"
     program.write_text(
-        "#!/usr/bin/env python3\nimport sys\n\nfrom vllm.entrypoints.cli.main import main\n\nsys.exit(main())\n"
+        "#!/usr/bin/env python3\nimport sys\n\nfrom vllm.entrypoints.cli.main import main\n\n"
+        'if __name__ == "__main__":  # each process that the engine starts imports this file again\n    sys.exit(main())\n'
     )
     program.chmod(0o755)
 

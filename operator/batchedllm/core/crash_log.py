@@ -118,8 +118,9 @@ _SECRET: Final = re.compile(
     r"(?i)\b(hf_|sk-)[A-Za-z0-9_-]{8,}|(bearer|api[_-]?key|token)([ =:'\"]+)[A-Za-z0-9._~+/=-]{8,}"
 )
 _PREFIX: Final = re.compile(
-    r"^\s*(?:\([\w :=.-]*pid=\d+\)\s*)?(?:(?:ERROR|CRITICAL|WARNING|INFO)\s+[\d-]+ [\d:.,]+ \[[^\]]*\]\s*)?"
+    r"^(?:\([\w :=.-]*pid=\d+\) ?)?(?:(?:ERROR|CRITICAL|WARNING|INFO)\s+[\d-]+ [\d:.,]+ \[[^\]]*\] ?)?"
 )
+"""What stands before a line. The indentation after it stays: it tells the source lines of a traceback."""
 _NOISE: Final = re.compile(r'^(?:\s*$|\s*File "|Traceback|During handling|The above exception|\s*[\^~]+\s*$|\s{2,})')
 _ERROR: Final = re.compile(r"\b\w*(?:Error|Exception|Killed|Fault)\b|\b(?:error|fatal|panic)\b:?", re.IGNORECASE)
 _CONSEQUENCE: Final = re.compile(

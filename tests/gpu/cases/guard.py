@@ -13,6 +13,8 @@ _ALONE_SECONDS = 60.0
 _BUSY_PERCENT = 80
 _STALL_SECONDS = 75
 _STALLED = "EngineStalled"
+_WAITING = 4
+"""Requests beyond the batch, fewer than would ask for a replica."""
 
 
 def run(scene: Scene, measured: Json) -> None:
@@ -22,7 +24,16 @@ def run(scene: Scene, measured: Json) -> None:
     with fleet.Watcher(scene) as calm:
         calm.until(lambda one: one.wanted == 1, 60)
     measured["alone"] = _alone(scene, pod)
+    scene.apply(_by_queue_alone(scene))
     measured["stopped"] = _stopped(scene, pod)
+
+
+def _by_queue_alone(scene: Scene) -> Json:
+    """Return the fleet's BatchedLLM scaled by its queue alone, so that a full batch with a short queue is no reason."""
+    document = fleet.document(scene)
+    signals = {"queueDepth": {"perReplica": 8}, "tokenRate": {"role": "off"}, "pastDemand": {"role": "off"}}
+    document["spec"]["scaling"]["signals"] = signals
+    return document
 
 
 def _alone(scene: Scene, pod: Json) -> Json:
@@ -46,7 +57,7 @@ def _alone(scene: Scene, pod: Json) -> Json:
 def _stopped(scene: Scene, pod: Json) -> Json:
     found: Json = {}
     with fleet.Watcher(scene) as watcher:
-        thread, outcomes = fleet.hold(scene.address(fleet.NAME), 3 * fleet.BATCH, 10.0, (64, 256))
+        thread, outcomes = fleet.hold(scene.address(fleet.NAME), fleet.BATCH + _WAITING, 10.0, (64, 256))
         waiting = watcher.until(lambda one: (one.queue or 0) > 0, 20)
         numbers = scene.processes(pod, scene.engine_process)
         wanted = watcher.looks[-1].wanted if watcher.looks else None

@@ -5,6 +5,7 @@ import json
 from statistics import median
 from typing import Any
 
+from gpu.budget import OutOfTimeError
 from gpu.results import Check
 from gpu.scene import Json, Scene, SceneError, resource, sample
 
@@ -66,8 +67,9 @@ def run(scene: Scene, measured: Json) -> None:
                                         "--ignore-not-found", "-o", "json")  # fmt: skip
     if corrections.strip():
         measured["corrections"] = json.loads(json.loads(corrections)["data"]["corrections.json"])["corrections"]
-    for name in names:
-        scene.stop(name)
+    with contextlib.suppress(SceneError, OutOfTimeError):
+        for name in names:
+            scene.stop(name)
 
 
 def _resource(scene: Scene, name: str) -> Json:
@@ -108,7 +110,7 @@ def _start(scene: Scene, name: str, plan: Json) -> Json:
     except SceneError as error:
         found["error"] = str(error)[-1500:]
         scene.keep_logs(f"plan-actual-{name}")
-    with contextlib.suppress(SceneError):
+    with contextlib.suppress(SceneError, OutOfTimeError):
         scene.rest(name)
     return found
 

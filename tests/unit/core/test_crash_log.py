@@ -117,6 +117,17 @@ def test_the_line_that_matters_is_the_error_and_not_the_traceback_nor_what_follo
     assert line_that_matters(log) == "KeyError: 'model.layers.0.weight'"
 
 
+def test_a_source_line_of_a_traceback_is_not_taken_for_the_error_that_it_raises():
+    """As vLLM 0.26 ended on a GPU host, where the traceback was all that told of it."""
+    log = """
+(APIServer pid=1)   File "/site/vllm/v1/engine/utils.py", line 1272, in wait_for_engine_startup
+(APIServer pid=1)     raise RuntimeError(
+(APIServer pid=1) RuntimeError: Engine core initialization failed. See root cause above. Failed core proc(s): {}
+"""
+
+    assert line_that_matters(log).startswith("RuntimeError: Engine core initialization failed")
+
+
 @pytest.mark.parametrize(
     ("log", "line"),
     [

@@ -4,7 +4,7 @@ import copy
 
 import pytest
 
-from gpu.cases import CASES, burst, guard, overhead, plan_actual, priority, refusal, restart, startup
+from gpu.cases import CASES, burst, engine_bench, guard, overhead, plan_actual, priority, refusal, restart, startup
 
 
 def failed(checks):
@@ -224,3 +224,17 @@ def test_every_case_can_be_run_and_judged_and_says_how_long_it_needs():
         assert callable(case.run)
         assert callable(case.judge)
         assert case.LEAST_SECONDS > 0
+
+
+CURVE = {
+    "curve": [{"batch": 2**power, "outputTokensPerSecond": 150.0 * 1.9**power} for power in range(6)],
+    "knee": {"batch": 32, "isReached": False},
+    "static": {"ratio": 1.8},
+}
+
+
+def test_a_benchmark_shows_a_knee_and_what_continuous_batching_brings():
+    assert failed(engine_bench.judge(CURVE)) == []
+    assert len(failed(engine_bench.judge({**CURVE, "static": {"ratio": 0.9}}))) == 1
+    assert len(failed(engine_bench.judge({**CURVE, "knee": None}))) == 1
+    assert len(failed(engine_bench.judge({}))) == 4
