@@ -27,8 +27,9 @@ from batchedllm.shell.store import Store
 log = logging.getLogger(__name__)
 
 WARNINGS_MAX_AGE_SECONDS: Final = 5.0
-LOG_LINES: Final = 60
-LOG_BYTES: Final = 16384
+LOG_LINES: Final = 200
+LOG_BYTES: Final = 65536
+"""Of an engine's last words. vLLM 0.26 on a GPU writes 84 lines of tracebacks after the one that tells why it ended."""
 START_LOG_BYTES: Final = 262144
 """A start of vLLM with graphs and compilation writes some 20 to 60 KiB before it serves."""
 

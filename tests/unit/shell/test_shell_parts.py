@@ -3,15 +3,18 @@
 import json
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
 from batchedllm import handlers
+from batchedllm.api.conditions import Reason
+from batchedllm.core.crash_log import known_cause
 from batchedllm.core.reconcile_types import Notice
 from batchedllm.core.scaling.types import Decision, SignalCandidate
 from batchedllm.shell import health, kinds
 from batchedllm.shell.api_errors import ConflictError, NotFoundError, RefusedError, UnavailableError, error_of
-from batchedllm.shell.gather import needs_warnings
+from batchedllm.shell.gather import LOG_BYTES, LOG_LINES, needs_warnings
 from batchedllm.shell.intake import Intake
 from batchedllm.shell.key import Key
 from batchedllm.shell.logs import JsonFormatter, TextFormatter
@@ -246,3 +249,16 @@ def test_kopf_is_told_to_watch_and_nothing_else():
     assert registry._changing.get_all_handlers() == []
     assert registry._spawning.get_all_handlers() == []
     assert len(registry._watching.get_all_handlers()) == len(kinds.WATCHED)
+
+
+def test_the_reason_of_a_real_engines_end_is_within_the_last_words_that_are_read():
+    """vLLM 0.26.0 on an H200, asked for 1,100 tokens more than fit: many tracebacks follow the line that matters."""
+    log = (Path(__file__).parents[2] / "data/vllm_0_26_kv_cache_too_small.log").read_text()
+    tail = "\n".join(log.splitlines()[-LOG_LINES:])
+
+    reason, words = known_cause(tail)
+
+    assert reason is Reason.KV_CACHE_TOO_SMALL
+    assert "56496 tokens fit" in words
+    assert len(tail) < LOG_BYTES / 2, "there is room for longer paths than this host's"
+    assert known_cause("\n".join(log.splitlines()[-60:])) is None, "so many lines were read before, and told nothing"
