@@ -4,10 +4,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from gpu import pack, parts, run
+from gpu import pack, parts, results, run
 from gpu.budget import Budget
-from gpu.cases import CASES
+from gpu.cases import CASES, agreement, fleet
 from gpu.parts import PartsError
+from gpu.results import Result
 from testbed.errors import TestbedError
 from testbed.paths import REPOSITORY
 from testbed.providers import given_index
@@ -38,6 +39,11 @@ def parser() -> argparse.ArgumentParser:
     running.add_argument("--again", action="store_true", help="run also what has a result already")
     running.add_argument("--keep", action="store_true", help="leave the cluster up for another run")
     running.add_argument("--rehearsal", type=Path, help="folder whose bin/vllm stands in for vLLM, where no GPU is")
+
+    agreeing = commands.add_parser("agree", help="play a finished burst in the simulator; no GPU")
+    agreeing.add_argument("results", type=Path, help="folder of the results")
+    reporting = commands.add_parser("report", help="write docs/gpu.md and its picture from the committed results")
+    reporting.add_argument("--check", action="store_true", help="only tell whether the page is current")
     return top
 
 
@@ -54,9 +60,39 @@ def _run(options: argparse.Namespace) -> int:
         raise PartsError(f"--cases names {', '.join(unknown)}; there are {', '.join(CASES)}")
     rehearsal = options.rehearsal.resolve() if options.rehearsal else None
     return run.run(
-        options.parts, options.work.resolve(), options.out.resolve(), wanted, budget=Budget(options.budget_seconds),
-        shares=options.shares, index=options.index, again=options.again, keep=options.keep, rehearsal=rehearsal,
-    )  # fmt: skip
+        options.parts,
+        options.work.resolve(),
+        options.out.resolve(),
+        wanted,
+        budget=Budget(options.budget_seconds),
+        shares=options.shares,
+        index=options.index,
+        again=options.again,
+        keep=options.keep,
+        rehearsal=rehearsal,
+    )
+
+
+def _agree(folder: Path) -> None:
+    """Compare, and write the result beside the others."""
+    from gpu import agree  # noqa: PLC0415 - needs the operator's packages, which a GPU host does not have
+
+    found = results.read(folder)
+    burst, bench = found["burst"], found["engine-bench"]
+    result = Result("agreement", burst["at"], 0.0, burst["machine"])
+    utilization = round(fleet.GIBIBYTES * 1024 / burst["machine"]["gpu"]["memory_mebibytes"], 2)
+    result.measured = agree.compare(burst["measured"], bench["measured"], utilization)
+    result.checks = agreement.judge(result.measured)
+    print(results.write(folder, result))
+
+
+def _report(*, check: bool) -> int:
+    from gpu import report  # noqa: PLC0415 - draws, which a GPU host may not be able to
+
+    stale = report.run(check=check)
+    for line in stale:
+        print(f"gpu: {line}", file=sys.stderr)
+    return len(stale)
 
 
 def main(arguments: list[str]) -> int:
@@ -70,6 +106,10 @@ def main(arguments: list[str]) -> int:
             pack.unpack(options.parts, options.work.resolve(), options.wait_seconds)
         elif options.command == "run":
             return _run(options)
+        elif options.command == "agree":
+            _agree(options.results)
+        elif options.command == "report":
+            return _report(check=options.check)
     except (PartsError, TestbedError) as error:
         print(f"gpu: {error}", file=sys.stderr)
         return 1

@@ -1,4 +1,4 @@
-"""The machine that the cases run on: its GPU, its Python, and the environment in which everything of the harness runs."""
+"""The machine that the cases run on: its GPU, its Python, and the environment in which the harness runs."""
 
 import os
 import platform
@@ -78,16 +78,21 @@ def enter(work: Path) -> None:
 
 def _again(environment: dict[str, str]) -> NoReturn:
     sys.stdout.flush()
-    os.execve(  # noqa: S606 - this same command
-        sys.executable, [sys.executable, "-m", "gpu", *sys.argv[1:]], {**os.environ, **environment}
-    )
+    os.execve(sys.executable, [sys.executable, "-m", "gpu", *sys.argv[1:]], {**os.environ, **environment})
 
 
 def _program_path(site: str) -> str:
     return ":".join(
-        [str(Path(sys.executable).parent), f"{site}/bin", "/usr/local/cuda/bin", "/usr/local/nvidia/bin",
-         "/usr/local/bin", "/usr/bin", "/bin"]
-    )  # fmt: skip
+        [
+            str(Path(sys.executable).parent),
+            f"{site}/bin",
+            "/usr/local/cuda/bin",
+            "/usr/local/nvidia/bin",
+            "/usr/local/bin",
+            "/usr/bin",
+            "/bin",
+        ]
+    )
 
 
 def engine_environment(engine: str, site: str) -> dict[str, str]:

@@ -17,9 +17,12 @@ _START_SECONDS = 260
 _STOP_SECONDS = 20
 MODEL = "llama-3.1-8b"
 FLAGS = [
-    "--gpu-memory-utilization=0.4", "--kv-cache-memory-bytes=9G", "--max-model-len=2048", "--max-num-seqs=256",
+    "--gpu-memory-utilization=0.4",
+    "--kv-cache-memory-bytes=9G",
+    "--max-model-len=2048",
+    "--max-num-seqs=256",
     "--max-num-batched-tokens=8192",
-]  # fmt: skip
+]
 """The cache is given, so that two engines can start at once: 256 x 256 tokens need 8.6 GB."""
 MIDDLEWARE = "batchedllm_engine.middleware.AdmissionMiddleware"
 ADMISSION = """\
@@ -62,10 +65,8 @@ class HostEngine:
         """End it and all that it started."""
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGTERM)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             self.process.wait(timeout=_STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            pass
         with contextlib.suppress(ProcessLookupError):
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=_STOP_SECONDS)
@@ -77,23 +78,42 @@ def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, o
     package = str(scene.work / "engine") if ours else ""
     environment = {**os.environ, **host.engine_environment(package, str(scene.site))}
     cache = scene.work / "engine-cache"
-    environment |= {"VLLM_CACHE_ROOT": str(cache / "vllm-host"), "TRITON_CACHE_DIR": str(cache / "triton-host"),
-                    "VLLM_NO_USAGE_STATS": "1"}  # fmt: skip
-    arguments = [str(scene.work / "models" / model), f"--served-model-name={model}", "--load-format=dummy",
-                 "--host=127.0.0.1", f"--port={port}", *flags]  # fmt: skip
+    environment |= {
+        "VLLM_CACHE_ROOT": str(cache / "vllm-host"),
+        "TRITON_CACHE_DIR": str(cache / "triton-host"),
+        "VLLM_NO_USAGE_STATS": "1",
+    }
+    arguments = [
+        str(scene.work / "models" / model),
+        f"--served-model-name={model}",
+        "--load-format=dummy",
+        "--host=127.0.0.1",
+        f"--port={port}",
+        *flags,
+    ]
     command = ["vllm", "serve", *arguments]
     if ours:
         admission = scene.work / "admission.yaml"
         admission.write_text(ADMISSION)
-        environment |= {"BATCHEDLLM_ADMISSION_CONFIG": str(admission),
-                        "BATCHEDLLM_ENGINE_TERMINATION_LOG": str(scene.work / f"{name}.termination")}  # fmt: skip
-        command = ["python3", "-m", "batchedllm_engine", "serve", *arguments,
-                   "--scheduling-policy=priority", f"--middleware={MIDDLEWARE}"]  # fmt: skip
+        environment |= {
+            "BATCHEDLLM_ADMISSION_CONFIG": str(admission),
+            "BATCHEDLLM_ENGINE_TERMINATION_LOG": str(scene.work / f"{name}.termination"),
+        }
+        command = [
+            "python3",
+            "-m",
+            "batchedllm_engine",
+            "serve",
+            *arguments,
+            "--scheduling-policy=priority",
+            f"--middleware={MIDDLEWARE}",
+        ]
     scene.out.mkdir(parents=True, exist_ok=True)
     log = scene.out / f"host-{name}.log"
     words = log.open("wb")
-    process = subprocess.Popen(command, env=environment, stdout=words, stderr=words, stdin=subprocess.DEVNULL,
-                               start_new_session=True)  # fmt: skip
+    process = subprocess.Popen(
+        command, env=environment, stdout=words, stderr=words, stdin=subprocess.DEVNULL, start_new_session=True
+    )
     return HostEngine(name, port, process, log, words)
 
 

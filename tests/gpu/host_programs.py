@@ -36,7 +36,9 @@ def collect(target: Path) -> None:
     for name in PROGRAMS:
         found = shutil.which(name, path=_SEARCH_PATH)
         if found is None:
-            raise FileNotFoundError(f"{name} is not installed here: `python -m testbed up` brings what the testbed needs")
+            raise FileNotFoundError(
+                f"{name} is not installed here: `python -m testbed up` brings what the testbed needs"
+            )
         shutil.copy(Path(found).resolve(), target / "programs" / name)
         told = subprocess.run(["ldd", found], capture_output=True, text=True, check=False).stdout
         for library, file in libraries(told).items():

@@ -6,6 +6,7 @@ import subprocess
 import threading
 import time
 from dataclasses import dataclass, field
+from typing import Self
 
 from gpu.scene import fetched, sample
 
@@ -32,7 +33,7 @@ class Meter:
     _stop: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
 
-    def __enter__(self) -> "Meter":
+    def __enter__(self) -> Self:
         self._thread = threading.Thread(target=self._look, daemon=True)
         self._thread.start()
         return self
@@ -69,7 +70,9 @@ def smi() -> tuple[float | None, float | None]:
 
 def means(seen: list[Seen]) -> dict[str, float | int | None]:
     """Return the mean of both sides over the looks that have both, and how many those were."""
-    both = [(one.smi_percent, one.scraped_percent) for one in seen if None not in (one.smi_percent, one.scraped_percent)]
+    both = [
+        (one.smi_percent, one.scraped_percent) for one in seen if None not in (one.smi_percent, one.scraped_percent)
+    ]
     if not both:
         return {"smiPercent": None, "scrapedPercent": None, "looks": 0}
     left, right = (sum(float(one[side] or 0) for one in both) / len(both) for side in (0, 1))

@@ -49,10 +49,9 @@ def expression(overlay: Overlay) -> str:
     """Return the CEL expression that the policy applies to a pod, as server-side apply would merge it."""
     volumes = _volumes(overlay)
     mounts = ", ".join(
-        "Object.spec.containers.volumeMounts{"
-        f"name: {_text(name)}, mountPath: {_text(inside)}, readOnly: true}}"
+        f"Object.spec.containers.volumeMounts{{name: {_text(name)}, mountPath: {_text(inside)}, readOnly: true}}"
         for name, inside, _ in volumes
-    )  # fmt: skip
+    )
     environment = ", ".join(
         f"Object.spec.containers.env{{name: {_text(name)}, value: {_text(value)}}}"
         for name, value in overlay.environment.items()

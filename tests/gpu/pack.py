@@ -1,4 +1,4 @@
-"""What a bare GPU host lacks, as one stream: wheels first, since unpacking them takes longest, then cluster and images."""
+"""What a bare GPU host lacks, as one stream: wheels first, since they take longest to unpack, then the rest."""
 
 import hashlib
 import io
@@ -21,7 +21,7 @@ _SMALL_BYTES = 1 << 20
 
 
 def pack(output: Path, part_bytes: int, work: Path) -> list[Path]:
-    """Gather everything, and write it as parts into `output`. What is fetched or built stays in `work` and the cache."""
+    """Gather everything, and write it as parts into `output`. What is fetched or built stays in `work`."""
     members = _members(work)
     reading, writing = os.pipe()
     failure: list[BaseException] = []
@@ -88,9 +88,10 @@ def _compressed(work: Path, name: str) -> Path:
     for old in work.glob(f"{name}-*.tar.xz*"):
         old.unlink()
     unfinished = target.with_suffix(".unfinished")
-    with unfinished.open("wb") as file, subprocess.Popen(
-        ["xz", "-1", "--threads=0", "--stdout"], stdin=subprocess.PIPE, stdout=file
-    ) as process:  # fmt: skip
+    with (
+        unfinished.open("wb") as file,
+        subprocess.Popen(["xz", "-1", "--threads=0", "--stdout"], stdin=subprocess.PIPE, stdout=file) as process,
+    ):
         sink = process.stdin
         if sink is None:
             raise RuntimeError("xz takes no input")
@@ -114,7 +115,7 @@ def digest(folder: Path) -> str:
 
 
 def unpack(folder: Path, work: Path, wait_seconds: float) -> None:
-    """Unpack the parts of a folder into `work` as they arrive, wheels and archives at once. Done is done: see `ready`."""
+    """Unpack the parts of a folder into `work` as they arrive, wheels and archives at once, unless it was done."""
     if ready(work):
         return
     work.mkdir(parents=True, exist_ok=True)

@@ -99,5 +99,7 @@ class Joined(io.RawIOBase):
                 return parts[self._index]
             if self._clock() > deadline:
                 wanted = parts[self._index].name if parts else "part-01-of-NN"
-                raise PartsError(f"{self._folder}/{wanted} is not there after {self._wait_seconds:.0f} s: copy all parts")
+                raise PartsError(
+                    f"{self._folder}/{wanted} is not there after {self._wait_seconds:.0f} s: copy all parts"
+                )
             self._sleep(0.2)

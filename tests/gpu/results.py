@@ -1,11 +1,13 @@
 """What a case found, as a JSON file that stays small, and whether it has to be run (again)."""
 
 import json
+import re
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 _DIGITS = 5
+_ROW = re.compile(r"\[\s+([^\[\]{}\"]*?)\s+\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +41,7 @@ class Result:
         return not self.error and bool(self.checks) and all(one.holds for one in self.checks)
 
 
-def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON
+def rounded(value: Any) -> Any:
     """Return JSON with its floats cut to five significant digits: more says nothing and fills the repository."""
     if isinstance(value, float):
         return float(f"{value:.{_DIGITS}g}")
@@ -50,13 +52,18 @@ def rounded(value: Any) -> Any:  # noqa: ANN401 - JSON
     return value
 
 
+def text(document: dict[str, Any]) -> str:
+    """Return JSON with a line for each list of plain values: rows of numbers stay rows."""
+    return _ROW.sub(lambda found: f"[{' '.join(found[1].split())}]", json.dumps(document, indent=1)) + "\n"
+
+
 def write(folder: Path, result: Result) -> Path:
     """Write `CASE.json`, whole or not at all."""
     folder.mkdir(parents=True, exist_ok=True)
     target = folder / f"{result.case}.json"
     document = rounded({**asdict(result), "passed": result.passed})
     unfinished = target.with_suffix(".unfinished")
-    unfinished.write_text(json.dumps(document, indent=1) + "\n")
+    unfinished.write_text(text(document))
     unfinished.rename(target)
     return target
 

@@ -17,10 +17,19 @@ from testbed.paths import REPOSITORY
 ENGINE = "vLLM 0.26.0"
 
 
-def run(  # noqa: D417
-    folder: Path, work: Path, out: Path, wanted: list[str], *, budget: Budget, shares: int, index: int,
-    again: bool, keep: bool, rehearsal: Path | None,
-) -> int:  # fmt: skip
+def run(
+    folder: Path,
+    work: Path,
+    out: Path,
+    wanted: list[str],
+    *,
+    budget: Budget,
+    shares: int,
+    index: int,
+    again: bool,
+    keep: bool,
+    rehearsal: Path | None,
+) -> int:
     """Unpack, bring up, run the cases that are not done, take down; return how many did not show what they have to."""
     pack.unpack(folder, work, budget.bounded(60, "unpacking"))
     host.enter(work)
@@ -43,7 +52,10 @@ def run(  # noqa: D417
 def _case(stage: scene.Scene, name: str, machine: dict[str, object]) -> int:
     case = CASES[name]
     if stage.budget.left_seconds < case.LEAST_SECONDS:
-        print(f"gpu: {name} is left out: {stage.budget.left_seconds:.0f} s are left, it needs {case.LEAST_SECONDS}", flush=True)
+        print(
+            f"gpu: {name} is left out: {stage.budget.left_seconds:.0f} s are left, it needs {case.LEAST_SECONDS}",
+            flush=True,
+        )
         return 1
     begin = time.monotonic()
     result = Result(name, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, dict(machine))

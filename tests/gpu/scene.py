@@ -94,7 +94,7 @@ class Scene:
 
     def wait(
         self, condition: Callable[[], Any], what: str, seconds: float, vain: Callable[[], str] = lambda: ""
-    ) -> Any:  # noqa: ANN401 - what the condition returns
+    ) -> Any:
         """Wait until the condition returns something true, and return that.
 
         Raises SceneError after the time, or as soon as `vain` tells why waiting will not help.
@@ -266,14 +266,14 @@ def ready_seconds(pod: Json) -> float | None:
     return None
 
 
-def resource(  # noqa: D417
+def resource(
     name: str,
     model: str,
     *,
     arguments: tuple[str, ...] = (),
     replicas: int | None = None,
     described_by: str | None = None,
-    **spec: Any,  # noqa: ANN401 - parts of the spec
+    **spec: Any,
 ) -> Json:
     """Return a BatchedLLM of a shape with made-up weights. With `replicas` it does not scale by itself."""
     source: Json = {"id": model, "servedName": model, "source": {"pvc": {"claimName": "models"}}}
@@ -311,15 +311,27 @@ def _load_images(provider: EmbeddedCluster, work: Path) -> None:
 def _install(cluster: Cluster) -> None:
     repository, _, tag = image.REFERENCE.rpartition(":")
     cluster.helm(
-        "upgrade", "--install", "batchedllm", str(REPOSITORY / "helm/batchedllm"),
-        "--namespace", OPERATOR_NAMESPACE, "--create-namespace", "--take-ownership", "--force-conflicts",
-        "--set", f"engine.image.repository={repository}", "--set", f"engine.image.tag={tag}",
-        "--wait", "--timeout", "2m",
-    )  # fmt: skip
+        "upgrade",
+        "--install",
+        "batchedllm",
+        str(REPOSITORY / "helm/batchedllm"),
+        "--namespace",
+        OPERATOR_NAMESPACE,
+        "--create-namespace",
+        "--take-ownership",
+        "--force-conflicts",
+        "--set",
+        f"engine.image.repository={repository}",
+        "--set",
+        f"engine.image.tag={tag}",
+        "--wait",
+        "--timeout",
+        "2m",
+    )
 
 
 def _stage(scene: Scene, work: Path) -> None:
-    """Make the namespace with its overlay, the volumes of models and caches, and where nobody inspects, descriptions."""
+    """Make the namespace with its overlay, volumes of models and caches, and, where nobody inspects, descriptions."""
     models.write(work / "models")
     cache = work / "engine-cache"
     cache.mkdir(exist_ok=True)

@@ -36,7 +36,7 @@ class Outcome:
     @property
     def served(self) -> bool:
         """Whether the whole answer came."""
-        return self.status == 200 and not self.error  # noqa: PLR2004
+        return self.status == 200 and not self.error
 
     @property
     def shed(self) -> bool:
@@ -57,17 +57,19 @@ class Request:
 def of_trace(arrivals: list[Arrival], longest_tokens: int) -> list[Request]:
     """Return a trace's requests, cut to what the engine takes."""
     return [
-        Request(one.at_seconds, min(one.prompt_tokens, longest_tokens // 2), min(one.output_tokens, longest_tokens // 2))
+        Request(
+            one.at_seconds, min(one.prompt_tokens, longest_tokens // 2), min(one.output_tokens, longest_tokens // 2)
+        )
         for one in arrivals
     ]
 
 
-def steady(rate: float, seconds: float, prompt_tokens: int, output_tokens: int, kind: str, seed: int) -> list[Request]:
+def steady(rate: float, seconds: float, sizes: tuple[int, int], kind: str, seed: int) -> list[Request]:
     """Return requests of one size at random times of a constant rate."""
     draws = random.Random(seed)
     planned, at = [], draws.expovariate(rate)
     while at < seconds:
-        planned.append(Request(at, prompt_tokens, output_tokens, kind))
+        planned.append(Request(at, *sizes, kind))
         at += draws.expovariate(rate)
     return planned
 
@@ -77,7 +79,9 @@ def prompt(draws: random.Random, tokens: int) -> list[int]:
     return [draws.randrange(_FIRST_TOKEN, _LAST_TOKEN) for _ in range(max(1, tokens))]
 
 
-async def play(address: str, model: str, requests: list[Request], done: Callable[[Outcome], None], seed: int = 0) -> None:
+async def play(
+    address: str, model: str, requests: list[Request], done: Callable[[Outcome], None], seed: int = 0
+) -> None:
     """Send every request at its time, each on a connection of its own, and report what became of it."""
     draws = random.Random(seed)
     begin = time.monotonic()
@@ -96,7 +100,9 @@ async def hold(address: str, model: str, clients: int, seconds: float, sizes: tu
     async def client(session: aiohttp.ClientSession, draws: random.Random) -> None:
         while time.monotonic() - begin < seconds:
             one = Request(time.monotonic() - begin, *sizes)
-            await _send(session, address, _body(model, prompt(draws, sizes[0]), sizes[1], stream=True), one, found.append)
+            await _send(
+                session, address, _body(model, prompt(draws, sizes[0]), sizes[1], stream=True), one, found.append
+            )
             if found and not found[-1].served:
                 await asyncio.sleep(0.2)
 
@@ -135,7 +141,7 @@ async def _send(
                     first = first or time.monotonic() - begin
                     tokens += 1
                 finished = finished or line.startswith(b"data: [DONE]")
-        if status == 200 and not finished:  # noqa: PLR2004
+        if status == 200 and not finished:
             error = "the stream ended before its answer did"
     except (aiohttp.ClientError, TimeoutError) as failure:
         error = f"{type(failure).__name__}: {failure}"

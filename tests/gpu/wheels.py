@@ -22,10 +22,17 @@ def fetch_command(pip: list[str], target: Path, requirements: Path = LIST) -> li
     """Return the command that downloads the list for the host's Python, whatever runs here."""
     platforms = [*(f"manylinux_{glibc}_x86_64" for glibc in _PLATFORMS), "manylinux2014_x86_64", "manylinux1_x86_64"]
     return [
-        *pip, "download", "--quiet", "--no-deps", "--only-binary=:all:", f"--python-version={HOST_PYTHON}",
-        "--implementation=cp", *(f"--platform={one}" for one in platforms),
-        f"--dest={target}", f"--requirement={requirements}",
-    ]  # fmt: skip
+        *pip,
+        "download",
+        "--quiet",
+        "--no-deps",
+        "--only-binary=:all:",
+        f"--python-version={HOST_PYTHON}",
+        "--implementation=cp",
+        *(f"--platform={one}" for one in platforms),
+        f"--dest={target}",
+        f"--requirement={requirements}",
+    ]
 
 
 def fetch(target: Path) -> list[Path]:
@@ -55,7 +62,8 @@ def unpack(wheels: list[Path], site: Path) -> None:
     program = programs / "vllm"
     program.write_text(
         "#!/usr/bin/env python3\nimport sys\n\nfrom vllm.entrypoints.cli.main import main\n\n"
-        'if __name__ == "__main__":  # each process that the engine starts imports this file again\n    sys.exit(main())\n'
+        "# Each process that the engine starts imports this file again.\n"
+        'if __name__ == "__main__":\n    sys.exit(main())\n'
     )
     program.chmod(0o755)
 

@@ -1,7 +1,7 @@
 """The experiments, by name, in the order of their worth: what comes late may not be reached.
 
-Each module has `run(scene, measured)`, which fills in what it measured as JSON while it goes on, and `judge(measured)`, which is pure and says what
-that has to show. `LEAST_SECONDS` is what it needs; with less it is not begun.
+Each module has `run(scene, measured)`, which fills in what it measured as JSON while it goes on, and `judge(measured)`,
+which is pure and says what that has to show. `LEAST_SECONDS` is what it needs; with less it is not begun.
 """
 
 from types import ModuleType

@@ -34,7 +34,9 @@ def run(scene: Scene, measured: Json) -> None:
         )
         thread.join(timeout=scene.budget.bounded(_DRAIN_SECONDS, "the burst's answers"))
         answered = watcher.seconds
-        drained = next((one.at_seconds for one in watcher.looks if one.at_seconds > begin + seconds and one.queue == 0), None)
+        drained = next(
+            (one.at_seconds for one in watcher.looks if one.at_seconds > begin + seconds and one.queue == 0), None
+        )
         back = watcher.until(lambda one: one.wanted == 1, min(_CALM_SECONDS, scene.budget.left_seconds))
         settled = watcher.until(lambda one: one.ready == 1, 40)
         looks = list(watcher.looks)
@@ -54,7 +56,9 @@ def run(scene: Scene, measured: Json) -> None:
         "mostWanted": max((one.wanted for one in looks), default=0),
         "mostReady": max((one.ready for one in looks), default=0),
         "utilization": meter.means(utilization.seen),
-        "utilizationSeries": [[round(one.at_seconds), one.smi_percent, one.scraped_percent, one.watts] for one in utilization.seen],
+        "utilizationSeries": [
+            [round(one.at_seconds), one.smi_percent, one.scraped_percent, one.watts] for one in utilization.seen
+        ],
         "starts": starts,
         "decisions": fleet.decisions(scene),
         "series": fleet.series(looks),
@@ -87,13 +91,33 @@ def judge(measured: Json) -> list[Check]:
     if used["smiPercent"] is not None:
         apart = abs(used["smiPercent"] - used["scrapedPercent"])
     return [
-        Check("seconds from the burst to more replicas wanted", patch, f"at most {_PATCH_SECONDS}",
-              patch is not None and patch <= _PATCH_SECONDS),
-        Check("most replicas ready", measured["mostReady"], f"at least {fleet.MOST}", measured["mostReady"] >= fleet.MOST),
-        Check("replicas wanted in the end", measured["toOneWantedSeconds"], "1 again", measured["toOneWantedSeconds"] is not None),
-        Check("requests that failed", asked["failures"], "none", not asked["failures"] and asked["served"] + asked["shed"] == asked["sent"]),
+        Check(
+            "seconds from the burst to more replicas wanted",
+            patch,
+            f"at most {_PATCH_SECONDS}",
+            patch is not None and patch <= _PATCH_SECONDS,
+        ),
+        Check(
+            "most replicas ready", measured["mostReady"], f"at least {fleet.MOST}", measured["mostReady"] >= fleet.MOST
+        ),
+        Check(
+            "replicas wanted in the end",
+            measured["toOneWantedSeconds"],
+            "1 again",
+            measured["toOneWantedSeconds"] is not None,
+        ),
+        Check(
+            "requests that failed",
+            asked["failures"],
+            "none",
+            not asked["failures"] and asked["served"] + asked["shed"] == asked["sent"],
+        ),
         Check("requests turned away", asked["shed"], "0", asked["shed"] == 0),
         Check("decisions recorded", len(measured["decisions"]), "at least 2", len(measured["decisions"]) >= 2),
-        Check("mean utilization, scraped less nvidia-smi, points", apart, f"at most {_UTILIZATION_POINTS}",
-              apart is not None and apart <= _UTILIZATION_POINTS),
-    ]  # fmt: skip
+        Check(
+            "mean utilization, scraped less nvidia-smi, points",
+            apart,
+            f"at most {_UTILIZATION_POINTS}",
+            apart is not None and apart <= _UTILIZATION_POINTS,
+        ),
+    ]

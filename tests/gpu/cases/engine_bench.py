@@ -39,13 +39,29 @@ def measure(scene: Scene, address: str) -> None:
     output = scene.out / "engine-bench-profile.json"
     batches = _BATCHES if scene.gpu else "1,4"
     budget = _BUDGET_SECONDS if scene.gpu else 15
-    command = ["python3", "-m", "batchedllm_engine.bench", f"--base-url={address}", "--client=own", "--parts=curve,static",
-               f"--batches={batches}", "--prompt-tokens=128", "--output-tokens=128", f"--budget-seconds={budget}",
-               f"--output={output}"]  # fmt: skip
+    command = [
+        "python3",
+        "-m",
+        "batchedllm_engine.bench",
+        f"--base-url={address}",
+        "--client=own",
+        "--parts=curve,static",
+        f"--batches={batches}",
+        "--prompt-tokens=128",
+        "--output-tokens=128",
+        f"--budget-seconds={budget}",
+        f"--output={output}",
+    ]
     environment = {**os.environ, **host.engine_environment(str(scene.work / "engine"), str(scene.site))}
     with (scene.out / "engine-bench-words.log").open("wb") as words:
-        done = subprocess.run(command, env=environment, stdout=words, stderr=words, check=False,
-                              timeout=scene.budget.bounded(budget + 60, "the benchmark"))  # fmt: skip
+        done = subprocess.run(
+            command,
+            env=environment,
+            stdout=words,
+            stderr=words,
+            check=False,
+            timeout=scene.budget.bounded(budget + 60, "the benchmark"),
+        )
     if done.returncode != 0:
         raise SceneError(f"the benchmark ended with {done.returncode}: {_tail(scene.out / 'engine-bench-words.log')}")
     scene.kept["engine-bench"] = json.loads(output.read_text())
@@ -63,8 +79,8 @@ def judge(measured: Json) -> list[Check]:
     knee = (measured.get("knee") or {}).get("batch")
     gain = max(speeds) / speeds[0] if speeds else None
     return [
-        Check("batch sizes measured", len(curve), "at least 5", len(curve) >= 5),  # noqa: PLR2004
-        Check("tokens/s at the best batch over batch 1", gain, "more than 10", gain is not None and gain > 10),  # noqa: PLR2004
+        Check("batch sizes measured", len(curve), "at least 5", len(curve) >= 5),
+        Check("tokens/s at the best batch over batch 1", gain, "more than 10", gain is not None and gain > 10),
         Check("knee", knee, "found", knee is not None),
         Check("continuous over static batching, tokens/s", ratio, "more than 1", ratio is not None and ratio > 1),
     ]

@@ -4,8 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict
-from typing import Any
+from typing import Any, Self
 
 from demo import trace, watch
 from gpu import traffic
@@ -23,6 +22,11 @@ CACHE = "5Gi"
 
 
 def document(scene: Scene, least: int = 1, most: int = MOST) -> Json:
+    """Return the BatchedLLM for this scene's GPU."""
+    return manifest(scene.utilization(GIBIBYTES), None if scene.inspects else f"model-{MODEL}", least, most)
+
+
+def manifest(utilization: float, described_by: str | None = None, least: int = 1, most: int = MOST) -> Json:
     """Return the BatchedLLM."""
     scaling = {
         "minReplicas": least,
@@ -31,12 +35,11 @@ def document(scene: Scene, least: int = 1, most: int = MOST) -> Json:
         "signals": {"pastDemand": {"role": "off"}},
         "scaleDown": {"stabilizationSeconds": 20, "maxStep": 2, "periodSeconds": 5},
     }
-    described = None if scene.inspects else f"model-{MODEL}"
     return resource(
         NAME,
         MODEL,
-        described_by=described,
-        memory={"gpuUtilization": scene.utilization(GIBIBYTES), "kvCacheMemory": CACHE},
+        described_by=described_by,
+        memory={"gpuUtilization": utilization, "kvCacheMemory": CACHE},
         batching={"maxModelLen": LENGTH, "maxNumSeqs": BATCH, "maxNumBatchedTokens": 2048},
         admission={"mode": "middleware"},
         scaling=scaling,
@@ -59,7 +62,7 @@ class Watcher:
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._look, daemon=True)
 
-    def __enter__(self) -> "Watcher":
+    def __enter__(self) -> Self:
         self._begin = time.monotonic()
         self._thread.start()
         return self
@@ -155,6 +158,11 @@ def decisions(scene: Scene) -> list[Json]:
 
 def rows(outcomes: list[Outcome]) -> list[list[Any]]:
     """Return each request as a row: sent at, time to first token, total, tokens."""
-    kept = sorted(outcomes, key=lambda one: one.at_seconds)
-    return [[round(value, 3) if isinstance(value, float) else value for value in list(asdict(one).values())[:1] +
-             [one.first_token_seconds, one.total_seconds, one.tokens]] for one in kept]  # fmt: skip
+    return [
+        [round(one.at_seconds, 3), _known(one.first_token_seconds), round(one.total_seconds, 3), one.tokens]
+        for one in sorted(outcomes, key=lambda each: each.at_seconds)
+    ]
+
+
+def _known(seconds: float | None) -> float | None:
+    return None if seconds is None else round(seconds, 3)

@@ -80,7 +80,9 @@ def _stopped(scene: Scene, pod: Json) -> Json:
             "queueSeen": waiting is not None,
             "toStalledSeconds": None if seen is None else seen - stopped_at,
             "wantedBefore": wanted,
-            "mostWantedAfter": max((one.wanted for one in watcher.looks if one.at_seconds > stopped_at + 2), default=None),
+            "mostWantedAfter": max(
+                (one.wanted for one in watcher.looks if one.at_seconds > stopped_at + 2), default=None
+            ),
             "requests": fleet.summed(outcomes),
             "series": fleet.series(watcher.looks),
             "decisions": fleet.decisions(scene),
@@ -94,12 +96,27 @@ def judge(measured: Json) -> list[Check]:
     busy = alone["utilization"]["smiPercent"]
     told = alone["toldPercent"]
     return [
-        Check("nvidia-smi at batch 1, %", busy, f"at least {_BUSY_PERCENT}", busy is not None and busy >= _BUSY_PERCENT),
-        Check("the operator's reading of it, %", told, f"at least {_BUSY_PERCENT}", told is not None and told >= _BUSY_PERCENT),
+        Check(
+            "nvidia-smi at batch 1, %", busy, f"at least {_BUSY_PERCENT}", busy is not None and busy >= _BUSY_PERCENT
+        ),
+        Check(
+            "the operator's reading of it, %",
+            told,
+            f"at least {_BUSY_PERCENT}",
+            told is not None and told >= _BUSY_PERCENT,
+        ),
         Check("most replicas wanted meanwhile", alone["mostWanted"], "1", alone["mostWanted"] == 1),
         Check("engine processes stopped", stopped["processes"], "at least 1", stopped["processes"] >= 1),
-        Check("seconds until EngineStalled", stopped["toStalledSeconds"], f"at most {_STALL_SECONDS}",
-              stopped["toStalledSeconds"] is not None),
-        Check("replicas wanted after the stop", [stopped["wantedBefore"], stopped["mostWantedAfter"]], "no more than before",
-              (stopped["mostWantedAfter"] or 0) <= (stopped["wantedBefore"] or 0)),
-    ]  # fmt: skip
+        Check(
+            "seconds until EngineStalled",
+            stopped["toStalledSeconds"],
+            f"at most {_STALL_SECONDS}",
+            stopped["toStalledSeconds"] is not None,
+        ),
+        Check(
+            "replicas wanted after the stop",
+            [stopped["wantedBefore"], stopped["mostWantedAfter"]],
+            "no more than before",
+            (stopped["mostWantedAfter"] or 0) <= (stopped["wantedBefore"] or 0),
+        ),
+    ]

@@ -16,34 +16,48 @@ _EAGER = ("--enforce-eager",)
 _PLAN_SECONDS = 120
 SPECS: dict[str, Json] = {
     "llama-8b-long": {
-        "model": "llama-3.1-8b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.5},
+        "model": "llama-3.1-8b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.5},
         "batching": {"maxModelLen": 16384, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
     },
     "llama-8b-auto": {
-        "model": "llama-3.1-8b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.3},
+        "model": "llama-3.1-8b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.3},
         "batching": {"maxModelLen": "auto", "maxNumSeqs": 64, "maxNumBatchedTokens": 2048},
     },
     "deepseek-mla": {
-        "model": "deepseek-v2-lite", "arguments": _EAGER, "memory": {"gpuUtilization": 0.6},
+        "model": "deepseek-v2-lite",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.6},
         "batching": {"maxModelLen": 8192, "maxNumSeqs": 128, "maxNumBatchedTokens": 4096},
     },
     "olmoe-mixture": {
-        "model": "olmoe-1b-7b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.35},
+        "model": "olmoe-1b-7b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.35},
         "batching": {"maxModelLen": 4096, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
     },
     "llama-8b-fp8": {
-        "model": "llama-3.1-8b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.35, "kvCacheDtype": "fp8"},
+        "model": "llama-3.1-8b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.35, "kvCacheDtype": "fp8"},
         "batching": {"maxModelLen": 32768, "maxNumSeqs": 32, "maxNumBatchedTokens": 2048},
     },
     "qwen-7b": {
-        "model": "qwen2.5-7b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.4},
+        "model": "qwen2.5-7b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.4},
         "batching": {"maxModelLen": 8192, "maxNumSeqs": 512, "maxNumBatchedTokens": 16384},
     },
     "llama-1b-small": {
-        "model": "llama-3.2-1b", "arguments": _EAGER, "memory": {"gpuUtilization": 0.15},
+        "model": "llama-3.2-1b",
+        "arguments": _EAGER,
+        "memory": {"gpuUtilization": 0.15},
         "batching": {"maxModelLen": 65536, "maxNumSeqs": 1024, "maxNumBatchedTokens": 4096},
     },
-}  # fmt: skip
+}
 """Without CUDA graphs, which are a rule of their own (tests/data/memory_truth.json) and cost a minute a start."""
 
 
@@ -51,8 +65,9 @@ def run(scene: Scene, measured: Json) -> None:
     """Plan all before any has started, so that none has learned of another; then start each alone, and one again."""
     names = list(SPECS)
     scene.apply(*(_resource(scene, name) for name in names))
-    planned = {name: scene.wait(lambda name=name: _plan(scene, name), f"the plan of {name}", _PLAN_SECONDS)
-               for name in names}  # fmt: skip
+    planned = {
+        name: scene.wait(lambda name=name: _plan(scene, name), f"the plan of {name}", _PLAN_SECONDS) for name in names
+    }
     starts: list[Json] = []
     measured |= {"starts": starts, "plans": {name: _short(one) for name, one in planned.items()}}
     for name in names:
@@ -63,8 +78,9 @@ def run(scene: Scene, measured: Json) -> None:
     if again and scene.budget.left_seconds > LEAST_SECONDS:
         learned = scene.wait(lambda: _plan(scene, again), f"the plan of {again}", 30)
         measured["second"] = _start(scene, again, learned)
-    corrections = scene.cluster.kubectl("get", "configmap", "batchedllm-corrections", "-n", "batchedllm-system",
-                                        "--ignore-not-found", "-o", "json")  # fmt: skip
+    corrections = scene.cluster.kubectl(
+        "get", "configmap", "batchedllm-corrections", "-n", "batchedllm-system", "--ignore-not-found", "-o", "json"
+    )
     if corrections.strip():
         measured["corrections"] = json.loads(json.loads(corrections)["data"]["corrections.json"])["corrections"]
     with contextlib.suppress(SceneError, OutOfTimeError):
@@ -86,7 +102,17 @@ def _plan(scene: Scene, name: str) -> Json | None:
 
 
 def _short(plan: Json) -> Json:
-    kept = ("verdict", "confidence", "modelSource", "engineVersion", "bytes", "kvCache", "maxModelLen", "notes", "chosen")
+    kept = (
+        "verdict",
+        "confidence",
+        "modelSource",
+        "engineVersion",
+        "bytes",
+        "kvCache",
+        "maxModelLen",
+        "notes",
+        "chosen",
+    )
     return {name: plan[name] for name in kept if name in plan}
 
 
@@ -124,7 +150,9 @@ def tokens_of(text: str) -> int | None:
     """Return the tokens of the KV cache as the engine's own cache configuration has them: blocks times their size."""
     for line in text.splitlines():
         if line.startswith("vllm:cache_config_info{"):
-            labels = dict(part.split("=", 1) for part in line[line.index("{") + 1 : line.rindex("}")].split('",') if "=" in part)
+            labels = dict(
+                part.split("=", 1) for part in line[line.index("{") + 1 : line.rindex("}")].split('",') if "=" in part
+            )
             values = {name: value.strip('"') for name, value in labels.items()}
             blocks, size = values.get("num_gpu_blocks", ""), values.get("block_size", "")
             if blocks.isdecimal() and size.isdecimal():
@@ -149,7 +177,9 @@ def judge(measured: Json) -> list[Check]:
     known = {name: abs(one) for name, one in errors.items() if one is not None}
     broken = sorted(name for name, one in errors.items() if one is None)
     checks = [
-        Check("resources started and compared", len(known), f"at least {LEAST_RESOURCES}", len(known) >= LEAST_RESOURCES),
+        Check(
+            "resources started and compared", len(known), f"at least {LEAST_RESOURCES}", len(known) >= LEAST_RESOURCES
+        ),
         Check("resources that did not start", broken, "none", not broken),
     ]
     if known:
@@ -167,4 +197,8 @@ def _second(measured: Json, errors: dict[str, float | None]) -> list[Check]:
         return [Check("second start", None, "made", holds=False)]
     before, after = errors.get(again["name"]), error_percent(again)
     shrunk = before is not None and after is not None and abs(after) <= abs(before)
-    return [Check(f"error of {again['name']} at its second start, %", [before, after], "no larger than at the first", shrunk)]
+    return [
+        Check(
+            f"error of {again['name']} at its second start, %", [before, after], "no larger than at the first", shrunk
+        )
+    ]

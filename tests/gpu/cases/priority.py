@@ -1,4 +1,4 @@
-"""Priorities under twice the load that fits: the high class waits hardly longer, the low class is turned away in order."""
+"""Priorities under twice the load that fits: the high class hardly waits, the low class is turned away in order."""
 
 import asyncio
 
@@ -43,9 +43,9 @@ def run(scene: Scene, measured: Json) -> None:
         scene.wait(lambda: scene.status(NAME).get("readyReplicas"), "the first replica told", 20)
         warm, capacity = _capacity(address)
         high_rate = max(0.5, 0.15 * capacity)
-        alone = _play(address, traffic.steady(high_rate, seconds, *_HIGH_SIZES, "high", 1))
-        high = traffic.steady(high_rate, seconds, *_HIGH_SIZES, "high", 2)
-        low = traffic.steady(_OVERLOAD * capacity, seconds, *_LOW_SIZES, "low", 3)
+        alone = _play(address, traffic.steady(high_rate, seconds, _HIGH_SIZES, "high", 1))
+        high = traffic.steady(high_rate, seconds, _HIGH_SIZES, "high", 2)
+        low = traffic.steady(_OVERLOAD * capacity, seconds, _LOW_SIZES, "low", 3)
         both = _play(address, [*high, *low])
     shed = [one for one in both if one.shed]
     measured |= {
@@ -66,7 +66,9 @@ def _capacity(address: str) -> tuple[list[Outcome], float]:
     """Return how many requests of the low class a second are answered with as many under way as it may have."""
     seconds = 12.0
     found = asyncio.run(traffic.hold(address, fleet.MODEL, 20, seconds, _LOW_SIZES))
-    return found, sum(one.served for one in found) / max(seconds, max((one.at_seconds + one.total_seconds for one in found), default=1.0))
+    return found, sum(one.served for one in found) / max(
+        seconds, max((one.at_seconds + one.total_seconds for one in found), default=1.0)
+    )
 
 
 def _play(address: str, planned: list[Request]) -> list[Outcome]:
@@ -81,11 +83,25 @@ def judge(measured: Json) -> list[Check]:
     ratio = after / before if before and after else None
     low = measured["low"]
     return [
-        Check("p99 time to first token of the high class, loaded over alone", ratio, f"at most {_FACTOR}", ratio is not None and ratio <= _FACTOR),
-        Check("high requests turned away or failed", [measured["shedOfHigh"], measured["high"]["failures"]], "none",
-              measured["shedOfHigh"] == 0 and not measured["high"]["failures"]),
+        Check(
+            "p99 time to first token of the high class, loaded over alone",
+            ratio,
+            f"at most {_FACTOR}",
+            ratio is not None and ratio <= _FACTOR,
+        ),
+        Check(
+            "high requests turned away or failed",
+            [measured["shedOfHigh"], measured["high"]["failures"]],
+            "none",
+            measured["shedOfHigh"] == 0 and not measured["high"]["failures"],
+        ),
         Check("low requests turned away", low["shed"], "more than 0", low["shed"] > 0),
-        Check("of them without Retry-After", measured["shedWithoutRetryAfter"], "0", measured["shedWithoutRetryAfter"] == 0),
+        Check(
+            "of them without Retry-After",
+            measured["shedWithoutRetryAfter"],
+            "0",
+            measured["shedWithoutRetryAfter"] == 0,
+        ),
         Check("low requests that failed otherwise", low["failures"], "none", not low["failures"]),
         Check("low requests served", low["served"], "more than 0", low["served"] > 0),
-    ]  # fmt: skip
+    ]

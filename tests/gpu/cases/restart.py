@@ -1,4 +1,4 @@
-"""Restarts under load: an engine killed, the operator killed, a pod drained. Only what ran in the killed engine is lost."""
+"""Restarts under load: the operator killed, a pod drained, an engine killed. Only what ran in that engine is lost."""
 
 import signal
 import time
@@ -34,12 +34,29 @@ def _kill_operator(scene: Scene) -> Json:
     selector = "app.kubernetes.io/name=batchedllm"
     begin = time.monotonic()
     scene.cluster.kubectl(
-        "delete", "pods", "-n", OPERATOR_NAMESPACE, f"--selector={selector}", "--grace-period=0", "--force", "--wait=false"
+        "delete",
+        "pods",
+        "-n",
+        OPERATOR_NAMESPACE,
+        f"--selector={selector}",
+        "--grace-period=0",
+        "--force",
+        "--wait=false",
     )
     before = scene.status(fleet.NAME).get("readyReplicas")
-    scene.cluster.kubectl("rollout", "status", "deployment/batchedllm-operator", "-n", OPERATOR_NAMESPACE, "--timeout=60s",
-                          timeout_seconds=70)  # fmt: skip
-    return {"operatorBackSeconds": time.monotonic() - begin, "readyReplicas": [before, scene.status(fleet.NAME).get("readyReplicas")]}
+    scene.cluster.kubectl(
+        "rollout",
+        "status",
+        "deployment/batchedllm-operator",
+        "-n",
+        OPERATOR_NAMESPACE,
+        "--timeout=60s",
+        timeout_seconds=70,
+    )
+    return {
+        "operatorBackSeconds": time.monotonic() - begin,
+        "readyReplicas": [before, scene.status(fleet.NAME).get("readyReplicas")],
+    }
 
 
 def _drain(scene: Scene) -> Json:
@@ -71,5 +88,12 @@ def judge(measured: Json) -> list[Check]:
         checks.append(Check(f"requests served while {words}", asked["served"], "more than 0", asked["served"] > 0))
     engine = measured["engine"]
     checks.append(Check("engine processes killed", engine["killed"], "at least 1", engine["killed"] >= 1))
-    checks.append(Check("seconds until both replicas are ready again", engine.get("backSeconds"), "they are", "backSeconds" in engine))
+    checks.append(
+        Check(
+            "seconds until both replicas are ready again",
+            engine.get("backSeconds"),
+            "they are",
+            "backSeconds" in engine,
+        )
+    )
     return checks

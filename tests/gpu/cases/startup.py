@@ -15,10 +15,14 @@ def run(scene: Scene, measured: Json) -> None:
     document = fleet.document(scene, most=1)
     with scene.serving(document):
         told = scene.wait(lambda: _startup_told(scene), "the operator's start-up time", 20)
-    measured |= {"starts": scene.starts, "told": told, "startupPlan": "not in vLLM 0.26 (VLLM_ENABLE_STARTUP_PLAN came later)"}
+    measured |= {
+        "starts": scene.starts,
+        "told": told,
+        "startupPlan": "not in vLLM 0.26 (VLLM_ENABLE_STARTUP_PLAN came later)",
+    }
 
 
-def _startup_told(scene: Scene) -> Any:  # noqa: ANN401 - a part of the status
+def _startup_told(scene: Scene) -> Any:
     return scene.status(fleet.NAME).get("readyReplicas")
 
 

@@ -113,10 +113,10 @@ def test_an_engines_metrics_are_read_by_name_and_label():
 
 
 def test_requests_of_a_steady_rate_come_at_that_rate_and_the_same_each_time():
-    planned = traffic.steady(10, 100, 5, 6, "high", seed=1)
+    planned = traffic.steady(10, 100, (5, 6), "high", seed=1)
 
     assert len(planned) == pytest.approx(1000, rel=0.15)
-    assert planned == traffic.steady(10, 100, 5, 6, "high", seed=1)
+    assert planned == traffic.steady(10, 100, (5, 6), "high", seed=1)
     assert all(0 <= one.at_seconds < 100 for one in planned)
 
 

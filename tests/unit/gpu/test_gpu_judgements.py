@@ -1,10 +1,27 @@
 """What each case has to show, on measurements that show it and on ones that just do not."""
 
 import copy
+from dataclasses import asdict
+from pathlib import Path
 
 import pytest
 
-from gpu.cases import CASES, burst, engine_bench, guard, overhead, plan_actual, priority, refusal, restart, startup
+from gpu import results
+from gpu.cases import (
+    CASES,
+    agreement,
+    burst,
+    engine_bench,
+    guard,
+    overhead,
+    plan_actual,
+    priority,
+    refusal,
+    restart,
+    startup,
+)
+
+RESULTS = Path(__file__).parents[2] / "gpu/results"
 
 
 def failed(checks):
@@ -66,7 +83,9 @@ REFUSED = {
     "underTokens": 8096,
     "refused": {"reason": "DoesNotFit", "pods": 0},
     "fix": {"setting": "batching.maxModelLen", "was": "8300", "becomes": "8192"},
-    "failed": {"conditions": {"MemoryPlanned": {"reason": "KVCacheTooSmall", "message": "Smallest changes that fit: x"}}},
+    "failed": {
+        "conditions": {"MemoryPlanned": {"reason": "KVCacheTooSmall", "message": "Smallest changes that fit: x"}}
+    },
     "fixed": {"ready": True},
     "under": {"ready": True},
 }
@@ -204,8 +223,14 @@ def test_the_overhead_is_the_median_of_the_pairs_and_its_interval_is_told():
     assert overhead.overhead_percent(pairs) == pytest.approx(0.5)
     low, high = overhead.interval(pairs)
     assert low < 0.5 < high
-    assert failed(overhead.judge({"whole": pairs, "streamed": pairs})) == []
-    assert len(failed(overhead.judge({"whole": pairs, "streamed": [[10.0, 10.2]] * 3}))) == 1
+
+
+def test_an_overhead_is_small_only_if_enough_pairs_say_so():
+    close, noisy = [[10.0, 10.02]] * 5, [[10.0, 10.02], [10.0, 9.0], [10.0, 11.0]]
+
+    assert failed(overhead.judge({"whole": close, "streamed": close})) == []
+    assert failed(overhead.judge({"whole": noisy, "streamed": close})) == ["95 % interval of it, answers whole"]
+    assert len(failed(overhead.judge({"whole": close, "streamed": [[10.0, 10.2]] * 3}))) == 2
 
 
 def phases(compiling, total):
@@ -238,3 +263,25 @@ def test_a_benchmark_shows_a_knee_and_what_continuous_batching_brings():
     assert len(failed(engine_bench.judge({**CURVE, "static": {"ratio": 0.9}}))) == 1
     assert len(failed(engine_bench.judge({**CURVE, "knee": None}))) == 1
     assert len(failed(engine_bench.judge({}))) == 4
+
+
+def compared(share, error):
+    return {"measured": {"agreement": share, "ttftP99ErrorPercent": error}}
+
+
+def test_the_simulator_agrees_where_replicas_and_waits_are_near():
+    assert failed(agreement.judge(compared(0.95, -20.0))) == []
+    assert len(failed(agreement.judge(compared(0.85, 0.0)))) == 1
+    assert len(failed(agreement.judge(compared(1.0, 26.0)))) == 1
+
+
+@pytest.mark.parametrize("name", sorted(results.read(RESULTS)))
+def test_a_committed_result_says_of_itself_what_its_measurements_say(name):
+    found = results.read(RESULTS)[name]
+
+    judged = [asdict(one) for one in CASES[name].judge(found["measured"])]
+
+    assert [one["what"] for one in found["checks"]] == [one["what"] for one in judged]
+    assert [one["holds"] for one in found["checks"]] == [one["holds"] for one in judged]
+    assert found["machine"]["gpu"], "no rehearsal is committed"
+    assert len(found["machine"]["commit"]) == 40

@@ -1,0 +1,219 @@
+"""docs/gpu.md and its picture, out of the committed result files: `python -m gpu report [--check]`."""
+
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+
+mpl.use("Agg")
+from matplotlib import pyplot as plt
+from matplotlib.axes import Axes
+
+from bench.operator_report import filled
+from bench.scaling.report import table
+from gpu import results
+from gpu.cases import CASES, overhead, plan_actual
+from testbed.paths import REPOSITORY
+
+RESULTS = REPOSITORY / "tests/gpu/results"
+PAGE = REPOSITORY / "docs/gpu.md"
+PICTURE = REPOSITORY / "docs/gpu.png"
+Json = dict[str, Any]
+
+
+def page(text: str, found: dict[str, Json]) -> str:
+    """Return the page with its generated parts as the results have them."""
+    return filled(text, parts(found))
+
+
+def parts(found: dict[str, Json]) -> dict[str, str]:
+    """Return the generated parts by name."""
+    return {
+        "gpu machine": machine(found),
+        "gpu cases": cases(found),
+        "gpu plan-actual": planned(found["plan-actual"]["measured"]),
+        "gpu overhead": costs(found["overhead"]["measured"]),
+        "gpu engine-bench": curve(found["engine-bench"]["measured"]),
+        "gpu burst": burst(found["burst"]["measured"]),
+        "gpu agreement": agreement(found["agreement"]["measured"]),
+    }
+
+
+def machine(found: dict[str, Json]) -> str:
+    """Tell on what and when each was run."""
+    first = min(found.values(), key=lambda one: one["at"])
+    last = max(found.values(), key=lambda one: one["at"])
+    where, card = first["machine"], first["machine"]["gpu"]
+    commits = sorted({one["machine"]["commit"][:7] for one in found.values()})
+    return (
+        f"{card['name']}, {card['memory_mebibytes']:,} MiB, driver {card['driver']}; {where['cpus']} cores, kernel "
+        f"{where['kernel']}, Python {where['python']}, torch {where['torch']}, transformers {where['transformers']}, "
+        f"{where['engine']}; "
+        f"{first['at'][:16].replace('T', ' ')} to {last['at'][11:16]} UTC; commits {', '.join(commits)}."
+    )
+
+
+def cases(found: dict[str, Json]) -> str:
+    """Return every case with its outcome and what it showed."""
+    rows = []
+    for name in CASES:
+        one = found.get(name)
+        if one is None:
+            rows.append((name, "**not run**", ""))
+            continue
+        missed = [check for check in one["checks"] if not check["holds"]]
+        word = "passed" if one["passed"] else "**broke off**" if one["error"] else "**missed a check**"
+        words = "; ".join(f"{check['what']}: {_short(check['value'])}, expected {check['bound']}" for check in missed)
+        rows.append((name, word, one["error"] or words))
+    return table(("case", "outcome", "what it missed"), rows)
+
+
+def _short(value: Any) -> str:
+    return f"{value:.3g}" if isinstance(value, float) else "nothing" if value is None else str(value)
+
+
+def planned(measured: Json) -> str:
+    """Return plan beside engine."""
+    rows = []
+    for start in measured["starts"]:
+        plan = measured["plans"][start["name"]]
+        error, later = plan_actual.error_percent(start), {**start, "plannedTokens": start.get("planCorrected")}
+        after = plan_actual.error_percent(later)
+        rows.append(
+            (
+                start["name"],
+                plan["confidence"],
+                f"{start['plannedTokens']:,}",
+                f"{start.get('actualTokens', 0):,}",
+                "" if error is None else f"{error:+.3f} %",
+                "" if after is None else f"{after:+.3f} %",
+            )
+        )
+    return table(
+        ("BatchedLLM", "confidence", "planned KV tokens", "engine's", "error", "of the plan after that start"), rows
+    )
+
+
+def costs(measured: Json) -> str:
+    """Return the overhead with its interval."""
+    rows = []
+    for name, words in (("whole", "one answer at once"), ("streamed", "token by token")):
+        pairs = measured[name]
+        low, high = overhead.interval(pairs)
+        fastest = min(bare for bare, _ in pairs), min(ours for _, ours in pairs)
+        rows.append(
+            (
+                words,
+                str(len(pairs)),
+                f"{overhead.overhead_percent(pairs):+.2f} %",
+                f"{low:+.2f} to {high:+.2f} %",
+                f"{fastest[0]:.2f} / {fastest[1]:.2f}",
+            )
+        )
+    return table(("answers", "pairs", "median of ours over bare", "95 % interval", "fastest wave, s"), rows)
+
+
+def curve(measured: Json) -> str:
+    """Return the batch curve of the engine's benchmark, and static beside continuous batching."""
+    rows = [
+        (
+            str(one["batch"]),
+            f"{one['outputTokensPerSecond']:,.0f}",
+            f"{1000 * one['stepSeconds']:.2f}",
+            f"{one['batch'] / one['stepSeconds']:,.0f}",
+        )
+        for one in measured["curve"]
+    ]
+    static = measured["static"]
+    words = (
+        f"Static batches of {static['batch']} (answers of {static['outputTokens'][0]} to {static['outputTokens'][1]} "
+        f"tokens): "
+        f"{static['static']['outputTokensPerSecond']:,.0f} tokens/s; the same requests continuously: "
+        f"{static['continuous']['outputTokensPerSecond']:,.0f}, {static['ratio']:.2f} times as many."
+    )
+    head = ("batch", "tokens/s, at the client", "decode step, ms", "tokens/s by the engine's steps")
+    return f"{table(head, rows)}\n\n{words}"
+
+
+def burst(measured: Json) -> str:
+    """Return the burst's times."""
+    asked, used = measured["requests"], measured["utilization"]
+    wait = asked["ttftSeconds"]
+    rows = [
+        ("requests of the trace, in seconds", f"{asked['sent']:,} in {measured['trace']['seconds']:.0f}"),
+        ("failed / turned away", f"{len(asked['failures'])} / {asked['shed']}"),
+        ("more replicas wanted after", f"{measured['toPatchSeconds']:.1f} s"),
+        ("three replicas ready after", f"{measured['toAllReadySeconds']:.1f} s"),
+        ("last answer after", f"{measured['toAnsweredSeconds']:.1f} s"),
+        ("one replica again after", f"{measured['toOneReadySeconds']:.1f} s"),
+        ("time to first token, p50 / p99", f"{wait['p50']:.1f} / {wait['p99']:.1f} s"),
+        ("mean GPU utilization, nvidia-smi / scraped", f"{used['smiPercent']:.1f} / {used['scrapedPercent']:.1f} %"),
+    ]
+    return table(("", "burst"), rows)
+
+
+def agreement(measured: Json) -> str:
+    """Return the simulator beside what was lived."""
+    seen = measured["lived"]
+    names = (("measured", "simulator, measured profile"), ("builtIn", "simulator, built-in H200 profile"))
+    rows = [("lived", "", f"{seen['ttftP50Seconds']:.1f}", f"{seen['ttftP99Seconds']:.1f}", "")]
+    rows += [
+        (
+            words,
+            f"{measured[name]['agreement']:.0%}",
+            f"{measured[name]['ttftP50Seconds']:.1f}",
+            f"{measured[name]['ttftP99Seconds']:.1f}",
+            f"{measured[name]['ttftP99ErrorPercent']:+.0f} %",
+        )
+        for name, words in names
+    ]
+    return table(("", "replicas agree (1 replica, 10 s)", "p50 TTFT, s", "p99 TTFT, s", "error of p99"), rows)
+
+
+def draw(found: dict[str, Json], target: Path) -> None:
+    """Draw the burst over time, the overload it was, and the batch curve."""
+    figure, (replicas, load, batches) = plt.subplots(3, 1, figsize=(10, 9), layout="constrained")
+    seen, rows = found["burst"]["measured"], found["burst"]["measured"]["series"]
+    begin = seen["beginSeconds"]
+    times = [row[0] - begin for row in rows]
+    replicas.step(times, [row[1] for row in rows], where="post", label="replicas wanted", color="tab:orange")
+    replicas.step(times, [row[2] for row in rows], where="post", label="replicas ready", color="tab:green")
+    replicas.set_ylim(bottom=0)
+    load.plot(times, [row[3] for row in rows], label="queue depth, as the operator tells it", color="tab:red")
+    percent: Axes = load.twinx()
+    used = seen["utilizationSeries"]
+    percent.plot([row[0] - begin for row in used], [row[1] for row in used], label="nvidia-smi, %", color="tab:gray")
+    percent.plot(
+        [row[0] - begin for row in used], [row[2] for row in used], label="scraped, %", color="tab:blue", ls=":"
+    )
+    percent.set_ylim(0, 105)
+    load.set_xlabel("seconds since the burst began")
+    measured = found["engine-bench"]["measured"]["curve"]
+    sizes = [one["batch"] for one in measured]
+    batches.plot(sizes, [one["outputTokensPerSecond"] for one in measured], "o-", label="tokens/s, at the client")
+    batches.plot(sizes, [one["batch"] / one["stepSeconds"] for one in measured], "s--", label="by the engine's steps")
+    batches.set_xscale("log", base=2)
+    batches.set_xlabel("batch")
+    for axes, place in (
+        (replicas, "upper right"),
+        (load, "center"),
+        (percent, "center right"),
+        (batches, "upper left"),
+    ):
+        axes.legend(loc=place)
+        axes.grid(alpha=0.3)
+    figure.suptitle("Llama-3.1-8B shape on one H200: a burst on up to three replicas, and the engine's batch curve")
+    figure.savefig(target, dpi=90, metadata={"Software": None})
+    plt.close(figure)
+
+
+def run(*, check: bool) -> list[str]:
+    """Write page and picture; with `check` only tell what is not as the results have it."""
+    found = results.read(RESULTS)
+    text = PAGE.read_text(encoding="utf-8")
+    made = page(text, found)
+    if check:
+        return [] if made == text else [f"{PAGE} is not as tests/gpu/results has it: python -m gpu report"]
+    PAGE.write_text(made, encoding="utf-8")
+    draw(found, PICTURE)
+    return []
