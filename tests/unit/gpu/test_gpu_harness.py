@@ -10,7 +10,7 @@ from gpu.overlay import Overlay
 from gpu.results import Check, Result
 from gpu.traffic import Outcome
 
-ADDED = Overlay(mounts=("/usr", "/opt"), folders={"/batchedllm/site": "/work/site"}, environment={"A": 'say "b"'})
+ADDED = Overlay(mounts=("/usr", "/opt"), folders={"/batchedllm/site": "/srv/site"}, environment={"A": 'say "b"'})
 
 
 def policy():
@@ -35,7 +35,7 @@ def test_every_mount_has_its_volume_and_only_engines_are_privileged():
         assert f'mountPath: "{path}", readOnly: true' in text
         assert f'hostPath{{path: "{path}"}}' in text
     assert 'mountPath: "/batchedllm/site"' in text
-    assert 'hostPath{path: "/work/site"}' in text
+    assert 'hostPath{path: "/srv/site"}' in text
     assert 'privileged: one.name == "engine"' in text
     assert 'value: "say \\"b\\""' in text
 
