@@ -19,6 +19,7 @@ import pytest
 import yaml
 
 from cluster.faulty_api import FaultyApi
+from cluster.model_volume import volume
 from testbed.cluster import Cluster
 from testbed.errors import TestbedError
 
@@ -245,3 +246,15 @@ def faulty_api(cluster: Cluster) -> Iterator[FaultyApi]:
     """A proxy before the API server that can misbehave."""
     with FaultyApi(cluster.kubeconfig) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def folder(models: Models, tmp_path: Path) -> Iterator[Path]:
+    """A folder of models that pods see as a volume."""
+    made = tmp_path / "models"
+    made.mkdir()
+    for one in (made, *made.parents[:3]):
+        one.chmod(0o755)  # pods run as somebody else
+    volume(models, made)
+    yield made
+    models.cluster.kubectl("delete", "persistentvolume", models.namespace, "--wait=false")

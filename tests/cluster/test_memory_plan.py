@@ -3,14 +3,13 @@
 import json
 import re
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 
 from cluster.conftest import Models, RunningOperator, StartOperator, eventually
+from cluster.model_volume import put
 from testbed.cluster import Cluster
 
 pytestmark = [pytest.mark.cluster, pytest.mark.timeout(300)]
@@ -124,6 +123,23 @@ def test_what_cannot_be_planned_gets_the_length_that_the_engine_finds_and_shows_
     assert re.search(r"Certainty:\n(?: +[A-Z][\w ]+: +\w+\n){7}", described), described
 
 
+def test_without_any_plan_the_engine_finds_the_length_and_what_is_known_is_shown(
+    planner: RunningOperator, models: Models
+) -> None:
+    model, product = {"id": "org/private"}, {"product": "NVIDIA-H200"}
+    models.apply("llama", model=model, gpu=product, memory={"inspection": "never"}, **NO_REPLICAS)
+
+    condition = wait_for_reason(models, "llama", "PlanUnknown")
+
+    deployment = models.wait_for_children("llama")["Deployment"]
+    assert "--max-model-len=auto" in deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+    told = plan(models, "llama")
+    assert told["message"] == condition["message"]
+    assert told["bytes"]["requested"] == pytest.approx(0.92 * told["bytes"]["total"], rel=1e-6)
+    described = models.kubectl("describe", "batchedllm", "llama")
+    assert "nothing is planned: the engine takes the longest length that fits" in described
+
+
 def test_the_nodes_labels_tell_the_memory(planner: RunningOperator, models: Models) -> None:
     models.apply("llama", model=LLAMA, batching={"maxModelLen": 8192}, **NO_REPLICAS)
 
@@ -147,54 +163,10 @@ def test_the_users_description_is_planned_with_and_read_again_when_it_changes(
     assert plan(models, "llama")["modelSource"] == "configMap"
 
 
-def volume(models: Models, folder: Path) -> None:
-    """A claim whose volume is a folder of this machine."""
-    name = models.namespace
-    common = {"accessModes": ["ReadOnlyMany"], "storageClassName": ""}
-    size = {"storage": "1Gi"}
-    objects = [
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolume",
-            "metadata": {"name": name},
-            "spec": {**common, "capacity": size, "hostPath": {"path": str(folder)}},
-        },
-        {
-            "apiVersion": "v1",
-            "kind": "PersistentVolumeClaim",
-            "metadata": {"name": "models"},
-            "spec": {**common, "resources": {"requests": size}, "volumeName": name},
-        },
-    ]
-    models.kubectl("apply", "-f", "-", stdin=yaml.safe_dump_all(objects))
-
-
-@pytest.fixture
-def folder(models: Models, tmp_path: Path) -> Iterator[Path]:
-    """A folder of models that pods see as a volume."""
-    made = tmp_path / "models"
-    made.mkdir()
-    for one in (made, *made.parents[:3]):
-        one.chmod(0o755)  # pods run as somebody else
-    volume(models, made)
-    yield made
-    models.cluster.kubectl("delete", "persistentvolume", models.namespace, "--wait=false")
-
-
 @pytest.fixture
 def cpu_engine(cluster: Cluster) -> dict[str, Any]:
     """The image that holds a real vLLM."""
     return {"image": cluster.load_image("engine-cpu"), "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}}}
-
-
-def put(folder: Path, name: str, config: str | None = None) -> None:
-    """A model of this name, readable for the pods whatever the umask is here."""
-    made = folder / name
-    made.mkdir()
-    made.chmod(0o755)
-    if config is not None:
-        (made / "config.json").write_text(config)
-        (made / "config.json").chmod(0o644)
 
 
 ON_A_VOLUME = {"source": {"pvc": {"claimName": "models"}}}

@@ -13,29 +13,40 @@ Certainty = Literal["exact", "calibrated", "estimated", "unknown"]
 
 
 class PlannedBytes(ApiModel):
-    """Where the memory of one GPU goes, in bytes: the GPU with the least left for its KV cache."""
+    """Where the memory of one GPU goes, in bytes: the GPU with the least left for its KV cache.
 
-    total: int = Field(description="Memory of the GPU.")
-    requested: int = Field(description="What the engine takes of it: `gpuUtilization` of the total.")
-    weights: int = Field(description="Weights on this GPU.")
-    persistent: int = Field(description="Buffers that the engine keeps.")
-    activation: int = Field(description="Peak of one engine step.")
-    cuda_graphs: int = Field(description="Captured CUDA graphs.")
-    non_torch: int = Field(description="What libraries take beside PyTorch.")
-    kv_cache: int = Field(description="What is left of `requested` for the KV cache; negative: the rest exceeds it.")
-    headroom: int = Field(description="What stays free outside of `requested`; negative: the GPU is too small for it.")
+    Where there is no plan, only what is known all the same: the GPU's share, or the weights.
+    """
+
+    total: int | None = Field(default=None, description="Memory of the GPU.")
+    requested: int | None = Field(
+        default=None, description="What the engine takes of it: `gpuUtilization` of the total."
+    )
+    weights: int | None = Field(default=None, description="Weights on this GPU.")
+    persistent: int | None = Field(default=None, description="Buffers that the engine keeps.")
+    activation: int | None = Field(default=None, description="Peak of one engine step.")
+    cuda_graphs: int | None = Field(default=None, description="Captured CUDA graphs.")
+    non_torch: int | None = Field(default=None, description="What libraries take beside PyTorch.")
+    kv_cache: int | None = Field(
+        default=None, description="What is left of `requested` for the KV cache; negative: the rest exceeds it."
+    )
+    headroom: int | None = Field(
+        default=None, description="What stays free outside of `requested`; negative: the GPU is too small for it."
+    )
 
 
 class PlannedCertainty(ApiModel):
     """How sure each term of `bytes` is. `total` follows from the GPU and `requested` from it: they are not told."""
 
-    weights: Certainty = Field(description="Of the weights.")
-    persistent: Certainty = Field(description="Of the buffers that the engine keeps.")
-    activation: Certainty = Field(description="Of the peak of one engine step.")
-    cuda_graphs: Certainty = Field(description="Of the captured CUDA graphs.")
-    non_torch: Certainty = Field(description="Of what libraries take beside PyTorch.")
-    kv_cache: Certainty = Field(description="Of the KV cache: as sure as the least sure term that it is left by.")
-    headroom: Certainty = Field(description="Of what stays free outside of `requested`.")
+    weights: Certainty | None = Field(default=None, description="Of the weights.")
+    persistent: Certainty | None = Field(default=None, description="Of the buffers that the engine keeps.")
+    activation: Certainty | None = Field(default=None, description="Of the peak of one engine step.")
+    cuda_graphs: Certainty | None = Field(default=None, description="Of the captured CUDA graphs.")
+    non_torch: Certainty | None = Field(default=None, description="Of what libraries take beside PyTorch.")
+    kv_cache: Certainty | None = Field(
+        default=None, description="Of the KV cache: as sure as the least sure term that it is left by."
+    )
+    headroom: Certainty | None = Field(default=None, description="Of what stays free outside of `requested`.")
 
 
 class PlannedErrors(ApiModel):

@@ -104,7 +104,7 @@ class Batching(ApiModel):
         default=None,
         description="Most tokens of one request, prompt and output together (`--max-model-len`). `auto`: the longest "
         "that fits, found by the engine. Unset: what the model's configuration says, or `auto` where the memory plan "
-        "is Unknown.",
+        "is Unknown, or there is none.",
     )
     max_num_seqs: int | None = Field(
         default=None,

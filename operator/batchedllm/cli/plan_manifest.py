@@ -37,7 +37,7 @@ def base_of(path: str, name: str | None) -> Base:
     on_hub = spec.model.source is None or spec.model.source.pvc is None
 
     def settings(model: ModelDescription) -> Settings:
-        return settings_of(spec, ModelFacts(model, WeightFacts(), "file"))
+        return settings_of(spec, ModelFacts(model, WeightFacts(), "file"), spec.engine.image or "")
 
     return Base(
         name=chosen,

@@ -17,6 +17,7 @@ from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
 from batchedllm.core.planning.afterwards import Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
+from batchedllm.core.planning.running_images import of_digest
 from batchedllm.core.reconcile_types import Defaults, Gathered, Manifest, Now, Outcome
 from batchedllm.core.replicas import replicas_to_apply
 from batchedllm.core.scale_in import marks
@@ -94,7 +95,7 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     wishes = compared(wanted if planned.record is None else (*wanted, planned.record), gathered, replicas)
     template = template_of(wishes)
     is_held = spec is not planned.spec
-    replicas_of_plan = Replicas() if is_held else Replicas(observed.ready_pods_of(template), observed.failures)
+    replicas_of_plan = Replicas() if is_held else _of_plan(look, template)
     after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
     advised = advise(Scene(spec, observed.fleet, gathered.load, decision), scaled.memory.signs, resource["status"], now)
     keeping = compared(() if scaled.record is None else (scaled.record,), gathered, replicas)
@@ -135,6 +136,16 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         lesson=after.lesson,
         wants_start_log_of=after.wants_start_log_of,
     )
+
+
+def _of_plan(look: Look, template: str) -> Replicas:
+    """Return the replicas that run what was planned: the settings, and the very image."""
+    pods, made = look.gathered.pods, look.planned.planned
+    digest = "" if made is None else made.key.image_digest
+    image = look.planned.spec.engine.image or look.defaults.engine_image
+    alike = of_digest(pods, image, digest)
+    ready = (pod for pod in look.observed.ready_pods_of(template) if pod in alike)
+    return Replicas(tuple(ready), tuple(one for one in look.observed.failures if one.pod in alike))
 
 
 def _marks(look: Look, template: str, left: int | None) -> tuple[Manifest, ...]:

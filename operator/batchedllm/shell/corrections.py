@@ -6,6 +6,7 @@ from typing import Final
 
 from batchedllm.core.memory.correction import (
     CorrectionKey,
+    correction_for,
     learn,
     table_from_json,
     table_to_json,
@@ -49,7 +50,7 @@ class Corrections:
 
     async def take(self, lesson: Lesson) -> None:
         """Learn from a start. Not being able to keep it costs no more than the lesson."""
-        before = self._table.get(lesson.key)
+        before = correction_for(self._table, lesson.key)
         after = learn(before, lesson.planned, lesson.actual, lesson.key)
         if after == before:
             return

@@ -229,3 +229,28 @@ def test_a_program_image_is_what_docker_save_would_write():
     assert manifest["RepoTags"] == ["example.dev/p:1"]
     digest = hashlib.sha256(contents[manifest["Layers"][0]]).hexdigest()
     assert config["rootfs"]["diff_ids"] == [f"sha256:{digest}"]
+
+
+def test_a_successor_is_the_same_image_under_another_digest_without_its_layers(tmp_path):
+    original = tmp_path / "image.tar"
+    original.write_bytes(archives.single_program_image("example.dev/engine:1", b"program"))
+
+    def written(label):
+        target = archives.write_successor(original, "example.dev/engine:moved", label, tmp_path / f"{label}.tar")
+        with tarfile.open(target) as made:
+            (named,) = json.load(made.extractfile("index.json"))["manifests"]
+            manifest = json.load(made.extractfile("blobs/" + named["digest"].replace(":", "/")))
+            config = json.load(made.extractfile("blobs/" + manifest["config"]["digest"].replace(":", "/")))
+            return named, manifest, config, made.getnames()
+
+    named, manifest, config, names = written("first")
+    with tarfile.open(original) as made:
+        layer = made.extractfile("layer.tar").read()
+
+    assert named["annotations"]["io.containerd.image.name"] == "example.dev/engine:moved"
+    assert config["config"]["Entrypoint"] == ["/program"]
+    assert [(one["digest"], one["size"]) for one in manifest["layers"]] == [
+        (f"sha256:{hashlib.sha256(layer).hexdigest()}", len(layer))
+    ]
+    assert len(names) == 4, "the layout, the index, the config and the manifest"
+    assert written("second")[0]["digest"] != named["digest"]

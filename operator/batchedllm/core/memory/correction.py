@@ -24,6 +24,8 @@ OUTLIER: Final = 0.1
 RESOLUTION: Final = 6 * MIB
 """A log rounds to 0.01 GiB: less than half of that is no error."""
 MOST_ENTRIES: Final = 200
+_DIGITS_SHOWN: Final = 12
+"""Of a digest, in what people read."""
 FORMAT: Final = 1
 _TERMS: Final = ("weights_bytes", "activation_bytes", "non_torch_bytes", "cuda_graph_bytes")
 
@@ -35,9 +37,13 @@ class CorrectionKey:
     engine_image: str
     gpu_product: str
     model_family: str
+    image_digest: str = ""
+    """What the image's name stood for where it ran (a container's `imageID`); empty where nothing tells it."""
 
     def __str__(self) -> str:
-        return f"{self.engine_image} | {self.gpu_product} | {self.model_family}"
+        digest = self.image_digest.rpartition(":")[2][:_DIGITS_SHOWN]
+        image = f"{self.engine_image} ({digest})" if digest else self.engine_image
+        return f"{image} | {self.gpu_product} | {self.model_family}"
 
 
 def learn(previous: Correction | None, planned: Bill, actual: Actual, key: CorrectionKey) -> Correction:
@@ -49,6 +55,14 @@ def learn(previous: Correction | None, planned: Bill, actual: Actual, key: Corre
     part = max(SLOWEST, 1 / (before.starts + 1))
     terms = {name: _moved(getattr(before, name), errors.get(name, 0), part) for name in _TERMS}
     return Correction(**terms, starts=before.starts + 1, name=str(key))
+
+
+def correction_for(table: Mapping[CorrectionKey, Correction], key: CorrectionKey) -> Correction | None:
+    """Return the correction that holds for a digest; while none is known, the last one under the image's name."""
+    if key.image_digest:
+        return table.get(key)
+    named = [value for other, value in table.items() if replace(other, image_digest="") == key]
+    return named[-1] if named else None
 
 
 def with_correction(
@@ -88,7 +102,8 @@ def _entry(entry: Any) -> tuple[CorrectionKey, Correction] | None:  # noqa: ANN4
     numbers = {name: entry.get(name) for name in (*_TERMS, "starts")}
     if not all(isinstance(name, str) for name in names) or not all(type(one) is int for one in numbers.values()):
         return None
-    key = CorrectionKey(*(str(name) for name in names))
+    image, product, family = map(str, names)
+    key = CorrectionKey(image, product, family, str(entry.get("image_digest", "")))
     terms = {name: _bounded(int(numbers[name] or 0), LARGEST) for name in _TERMS}
     return key, Correction(**terms, starts=max(0, int(numbers["starts"] or 0)), name=str(key))
 

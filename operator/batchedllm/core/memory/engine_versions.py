@@ -3,6 +3,7 @@
 Source of each rule: the release's own source code, and for 0.26.0 the starts in tests/data/memory_truth.json.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -77,6 +78,16 @@ RULES: Final = (
 
 FIRST_TO_FIT_ITS_LENGTH: Final = (0, 14)
 """First version with `--max-model-len auto` (vllm-project/vllm, pull request 29431)."""
+
+
+_STOCK_IMAGE: Final = re.compile(r"(?:^|/)vllm[^/:@]*:v?(\d+\.\d+(?:\.\d+)?)(?![\d.])")
+"""An image of vLLM itself under a release's tag: vllm/vllm-openai:v0.26.0."""
+
+
+def version_of_image(image: str) -> str | None:
+    """Return vLLM's version where an image's name tells it; the tags of images that only contain vLLM do not."""
+    found = _STOCK_IMAGE.search(image)
+    return found[1] if found else None
 
 
 def rules_for(version: str | None) -> tuple[EngineRules, str | None]:

@@ -20,6 +20,7 @@ _FIELDS: Final = {
 _LENGTH: Final = "batching.maxModelLen"
 _AUTO: Final = "auto"
 _UNKNOWN: Final = "the plan is Unknown: the engine takes the longest length that fits, up to the model's own"
+_UNPLANNED: Final = "nothing is planned: the engine takes the longest length that fits, up to the model's own"
 _KEPT: Final = "chosen while the plan was Unknown, and kept: another length would restart the replicas"
 
 Chosen = list[dict[str, str]]
@@ -60,11 +61,24 @@ def length_of_unknown(
     if spec.batching.max_model_len is not None:
         return []
     is_unknown = verdict is Verdict.UNKNOWN
-    left = [{"setting": _LENGTH, "value": _AUTO, "reason": _UNKNOWN if is_unknown else _KEPT}]
+    left = _left_to_the_engine(_UNKNOWN if is_unknown else _KEPT)
     was_left = any((one["setting"], one["value"]) == (_LENGTH, _AUTO) for one in _told(resource))
     if was_left and serves(with_chosen(spec, left)):
         return left
     return left if is_unknown and fits_its_length(question.settings.engine_version) and not serves(spec) else []
+
+
+def chosen_without_plan(spec: BatchedLLMSpec, version: str | None, serves: Serves) -> Chosen:
+    """Return the length `auto` where the spec has none, nothing is planned, and the engine's version knows it.
+
+    Not for an engine on the CPU, whose cache is as large as it is told; nor for a Deployment that is there already.
+    """
+    is_open = spec.batching.max_model_len is None and spec.gpu.per_replica > 0
+    return _left_to_the_engine(_UNPLANNED) if is_open and fits_its_length(version) and not serves(spec) else []
+
+
+def _left_to_the_engine(reason: str) -> Chosen:
+    return [{"setting": _LENGTH, "value": _AUTO, "reason": reason}]
 
 
 def kept(spec: BatchedLLMSpec, resource: Manifest, serves: Serves) -> Chosen:

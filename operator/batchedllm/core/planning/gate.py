@@ -14,7 +14,8 @@ from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.conditions import Truth, Verdict
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE, template_fingerprint
-from batchedllm.core.memory.correction import CorrectionKey
+from batchedllm.core.memory.correction import CorrectionKey, correction_for
+from batchedllm.core.memory.engine_versions import version_of_image
 from batchedllm.core.memory.errors import InvalidSettings
 from batchedllm.core.memory.fixes import fixes
 from batchedllm.core.memory.plan import plan
@@ -22,14 +23,23 @@ from batchedllm.core.memory.plan_cpu import fixes_on_cpu, plan_on_cpu
 from batchedllm.core.memory.plan_types import Plan, Question
 from batchedllm.core.memory.plan_types import Verdict as Answer
 from batchedllm.core.observed import find
-from batchedllm.core.planning.choice import Chosen, chosen_for, kept, length_of_unknown, with_chosen
+from batchedllm.core.planning import known_part
+from batchedllm.core.planning.choice import (
+    Chosen,
+    chosen_for,
+    chosen_without_plan,
+    kept,
+    length_of_unknown,
+    with_chosen,
+)
 from batchedllm.core.planning.gpu_facts import GpuFacts, gpu_facts
 from batchedllm.core.planning.host import host_cautions
 from batchedllm.core.planning.inspection import deletions
 from batchedllm.core.planning.model_facts import ModelFacts, NoFacts
-from batchedllm.core.planning.model_search import Search, search
+from batchedllm.core.planning.model_search import Search, known_model, search
 from batchedllm.core.planning.question import settings_of
 from batchedllm.core.planning.report import no_plan_status, plan_status
+from batchedllm.core.planning.running_images import newest_digest
 from batchedllm.core.reconcile_types import Defaults, Deletion, Gathered, Manifest
 
 _REASONS: Final[Mapping[Answer, tuple[Truth, Reason]]] = {
@@ -100,29 +110,33 @@ class _Case:
     @property
     def question(self) -> Question:
         """What the plan is asked."""
-        correction = self.gathered.corrections.get(self.key)
-        settings = settings_of(self.spec, self.facts)
+        correction = correction_for(self.gathered.corrections, self.key)
+        settings = settings_of(self.spec, self.facts, self.key.engine_image)
         return Question(self.facts.model, self.facts.weights, self.gpu.gpu, settings, correction)
 
 
 def gate(gathered: Gathered, spec: BatchedLLMSpec, defaults: Defaults, now: datetime) -> Gate:
     """Plan the memory of one BatchedLLM, or say why that is not possible."""
     unneeded = deletions(gathered.inspections)
-    if spec.memory.gate == "off":
-        words = "memory.gate is off: nothing is planned"
-        return Gate(_condition("Unknown", Reason.NOT_PLANNED, words), spec, delete=unneeded)
+    image = spec.engine.image or defaults.engine_image
     resource = gathered.resource
     there = find(gathered.children, "Deployment", resource["metadata"]["name"])
     deployed = _Deployed(resource, there, defaults.engine_image)
+    if spec.memory.gate == "off":
+        off = NoFacts(Reason.NOT_PLANNED, "memory.gate is off: nothing is planned")
+        return replace(_unplanned(spec, off, deployed, {}), delete=unneeded)
     gpu = gpu_facts(spec, gathered.node_gpus)
     if isinstance(gpu, NoFacts):
-        return replace(_unplanned(spec, gpu, deployed), delete=unneeded)
+        model = known_model(gathered, spec, defaults)
+        known = {} if model is None else known_part.of_model(model, spec, image)
+        return replace(_unplanned(spec, gpu, deployed, known), delete=unneeded)
     found = search(gathered, spec, defaults, now)
     if isinstance(found.facts, NoFacts):
-        return _with_steps(_without_facts(found, found.facts, spec, deployed), found)
-    image = spec.engine.image or defaults.engine_image
+        known = {} if gpu.is_cpu else known_part.of_gpu(gpu.gpu, spec, image)
+        return _with_steps(_without_facts(found, found.facts, spec, deployed, known), found)
     product = gpu.gpu.product or f"{gpu.gpu.memory} bytes"
-    key = CorrectionKey(image, product, found.facts.model.model_type)
+    digest = newest_digest(gathered.pods, image)
+    key = CorrectionKey(image, product, found.facts.model.model_type, digest)
     return _with_steps(_planned(_Case(gathered, spec, gpu, found.facts, key, deployed)), found)
 
 
@@ -134,20 +148,34 @@ def _with_steps(made: Gate, found: Search) -> Gate:
     )
 
 
-def _without_facts(found: Search, facts: NoFacts, spec: BatchedLLMSpec, deployed: _Deployed) -> Gate:
+def _without_facts(
+    found: Search, facts: NoFacts, spec: BatchedLLMSpec, deployed: _Deployed, known: Mapping[str, int]
+) -> Gate:
     """Wait while the model is being inspected; hold back for a description that is wrong; else go on without."""
     if facts.reason is Reason.BAD_MODEL_DESCRIPTION:
         enforces = spec.memory.gate == "enforce"
-        condition = _condition("False", facts.reason, facts.message)
-        return replace(_unplanned(spec, facts, deployed), condition=condition, holds=enforces, is_final=enforces)
+        made = _held(spec, facts, deployed) if enforces else _unplanned(spec, facts, deployed, known)
+        return replace(made, condition=_condition("False", facts.reason, facts.message), is_final=enforces)
     waits = facts.reason is Reason.INSPECTING and not found.inspection.is_over
-    return replace(_unplanned(spec, facts, deployed), holds=waits)
+    return _held(spec, facts, deployed) if waits else _unplanned(spec, facts, deployed, known)
 
 
-def _unplanned(spec: BatchedLLMSpec, why: NoFacts, deployed: _Deployed) -> Gate:
-    """Go on without a plan: with what one chose for this very spec before, so that its loss restarts nothing."""
+def _held(spec: BatchedLLMSpec, why: NoFacts, deployed: _Deployed) -> Gate:
+    """Make nothing as long as there is no plan; what serves keeps what a plan chose for it."""
     chosen = kept(spec, deployed.resource, deployed.serves)
-    status = no_plan_status(why.message, chosen) if chosen else None
+    status = no_plan_status(why.message, {}, chosen) if chosen else None
+    return Gate(_condition("Unknown", why.reason, why.message), with_chosen(spec, chosen), holds=True, status=status)
+
+
+def _unplanned(spec: BatchedLLMSpec, why: NoFacts, deployed: _Deployed, known: Mapping[str, int]) -> Gate:
+    """Go on without a plan: with what one chose for this very spec before, so that its loss restarts nothing.
+
+    Else with the length that the engine finds, where the spec leaves it open.
+    """
+    version = version_of_image(spec.engine.image or deployed.default_image)
+    serves = deployed.serves
+    chosen = kept(spec, deployed.resource, serves) or chosen_without_plan(spec, version, serves)
+    status = no_plan_status(why.message, known, chosen) if chosen or known else None
     return Gate(_condition("Unknown", why.reason, why.message), with_chosen(spec, chosen), status=status)
 
 

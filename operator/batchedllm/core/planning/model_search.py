@@ -44,6 +44,17 @@ def search(gathered: Gathered, spec: BatchedLLMSpec, defaults: Defaults, now: da
     return _inspected(gathered, subject, results, now)
 
 
+def known_model(gathered: Gathered, spec: BatchedLLMSpec, defaults: Defaults) -> ModelFacts | None:
+    """Return what describes the model already; nothing is inspected for it."""
+    owner = owner_of(gathered.resource)
+    facts = _described(gathered, spec, defaults.catalogue)
+    if facts is None:
+        key = inspection_key(Subject(owner, spec, spec.engine.image or defaults.engine_image))
+        result = kept(owner, gathered.children).get(key)
+        facts = None if result is None else from_inspection(result.document)
+    return facts if isinstance(facts, ModelFacts) else None
+
+
 def _inspected(gathered: Gathered, subject: Subject, results: Mapping[str, Result], now: datetime) -> Search:
     """Take what an inspection found, here or for another BatchedLLM of the namespace, and else inspect.
 

@@ -4,6 +4,7 @@ from typing import Final
 
 from batchedllm.api.quantities import bytes_of
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.memory.engine_versions import version_of_image
 from batchedllm.core.memory.plan_types import Settings
 from batchedllm.core.memory.units import Bytes, Tokens
 from batchedllm.core.planning.model_facts import ModelFacts
@@ -11,8 +12,11 @@ from batchedllm.core.planning.model_facts import ModelFacts
 _EAGER: Final = "--enforce-eager"
 
 
-def settings_of(spec: BatchedLLMSpec, facts: ModelFacts) -> Settings:
-    """Return the engine's settings as the spec has them; what it leaves open stays open."""
+def settings_of(spec: BatchedLLMSpec, facts: ModelFacts, image: str = "") -> Settings:
+    """Return the engine's settings as the spec has them; what it leaves open stays open.
+
+    The engine's version is what an inspection found in `image`, else what its name tells.
+    """
     length = spec.batching.max_model_len
     tokens = spec.batching.max_num_batched_tokens
     return Settings(
@@ -26,5 +30,5 @@ def settings_of(spec: BatchedLLMSpec, facts: ModelFacts) -> Settings:
         quantization=None if spec.model.quantization == facts.model.quantization else spec.model.quantization,
         tensor_parallel=max(1, spec.gpu.per_replica),
         enforce_eager=_EAGER in spec.engine.arguments,
-        engine_version=facts.engine_version,
+        engine_version=facts.engine_version or version_of_image(image),
     )

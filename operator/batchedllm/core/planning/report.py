@@ -1,6 +1,6 @@
 """A plan as the status tells it, and in a sentence."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import Any, Final
 
@@ -33,14 +33,16 @@ def plan_status(plan: Plan, fixes: tuple[Fix, ...], **rest: Any) -> dict[str, An
     return {field: value for field, value in found.items() if value not in (None, [], {})}
 
 
-def no_plan_status(message: str, chosen: list[dict[str, str]]) -> dict[str, Any]:
-    """Return `status.plan` where nothing can be planned, and what a plan chose before is kept."""
-    return {
+def no_plan_status(message: str, known: Mapping[str, int], chosen: list[dict[str, str]]) -> dict[str, Any]:
+    """Return `status.plan` where nothing can be planned: `known` terms of the bill in bytes, and what was chosen."""
+    found: dict[str, Any] = {
         "verdict": str(Verdict.UNKNOWN),
         "message": message[:_LONGEST_MESSAGE],
         "confidence": str(Certainty.UNKNOWN),
+        "bytes": dict(known),
         "chosen": chosen,
     }
+    return {field: value for field, value in found.items() if value not in ([], {})}
 
 
 def sentence(plan: Plan, fixes: tuple[Fix, ...]) -> str:

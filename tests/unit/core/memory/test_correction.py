@@ -10,6 +10,7 @@ from batchedllm.core.memory.correction import (
     LARGEST,
     MOST_ENTRIES,
     CorrectionKey,
+    correction_for,
     learn,
     table_from_json,
     table_to_json,
@@ -138,3 +139,39 @@ def test_graphs_are_compared_with_what_the_budget_took():
     new = plan(question(engine_version="0.32.0"))
     actual = Actual(cuda_graphs=GIB, cuda_graphs_estimate=new.bill.cuda_graphs.bytes)
     assert {drift.term: drift.percent for drift in drifts(new, actual)}["cudaGraphs"] == 0
+
+
+OLD, NEW = (replace(KEY, image_digest=f"registry/engine@sha256:{digit * 64}") for digit in "12")
+
+
+def test_a_correction_holds_for_the_digest_that_it_was_learned_of_and_no_other():
+    table = {OLD: Correction(starts=3)}
+
+    assert correction_for(table, OLD) == Correction(starts=3)
+    assert correction_for(table, NEW) is None
+
+
+def test_while_no_digest_is_known_the_last_one_learned_under_the_images_name_holds():
+    table = {KEY: Correction(starts=1), NEW: Correction(starts=2), OLD: Correction(starts=3)}
+    table = with_correction(table, NEW, Correction(starts=4))
+
+    assert correction_for(table, KEY) == Correction(starts=4)
+    assert correction_for(table, replace(KEY, engine_image="registry/engine:2")) is None
+
+
+def test_an_entry_that_tells_no_digest_does_not_hold_for_one():
+    assert correction_for({KEY: Correction(starts=1)}, NEW) is None
+
+
+def test_the_digest_is_written_and_read_and_shown_in_short():
+    table = {OLD: Correction(starts=1, name=str(OLD)), KEY: Correction(starts=2, name=str(KEY))}
+
+    assert table_from_json(table_to_json(table)) == table
+    assert str(OLD) == "registry/engine:1 (111111111111) | NVIDIA-H100-80GB-HBM3 | llama"
+
+
+def test_a_table_of_before_digests_were_kept_is_read():
+    content = json.loads(table_to_json({KEY: Correction(starts=2, name=str(KEY))}))
+    del content["corrections"][0]["image_digest"]
+
+    assert table_from_json(json.dumps(content)) == {KEY: Correction(starts=2, name=str(KEY))}

@@ -193,6 +193,14 @@ def test_a_wrong_description_is_told_and_nothing_is_made(data, words):
     assert words in condition(outcome)["message"]
 
 
+@pytest.mark.parametrize(
+    ("image", "version"),
+    [("vllm/vllm-openai:v0.26.0", "0.26.0"), ("vllm/vllm-openai:latest", "0.32.0"), ("ours/engine:0.26.0", "0.32.0")],
+)
+def test_a_stock_images_tag_tells_whose_rules_to_plan_by(image, version):
+    assert reconciled(FITS | {"engine": {"image": image}}).status["plan"]["engineVersion"] == version
+
+
 UNKNOWN_MODEL = FITS | {"model": {"id": "org/private"}}
 DOCUMENT = {
     "version": 1,

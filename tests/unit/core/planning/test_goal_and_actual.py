@@ -1,6 +1,7 @@
 """What a goal chooses and keeps, and what is made of the engines' own numbers."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -72,16 +73,16 @@ def test_what_was_chosen_stays_while_the_spec_does_whatever_is_learned():
     assert any("Corrected by" in one for one in second.status["plan"]["notes"])
 
 
-def running(spec, labels, start_log=""):
+def running(spec, labels, start_log="", *, digest="", beside=(), **rest):
     """A look at a replica that runs with these settings, tells of its cache, and has told of its start."""
     first = reconciled(spec)
     children = tuple(stored(one) for one in first.apply)
     template = next(one for one in first.apply if one["kind"] == "Deployment")["spec"]["template"]
-    replica = pod("llama-1")
+    replica = pod("llama-1", state={"imageID": digest})
     replica["metadata"]["annotations"] = template["metadata"]["annotations"]
     fleet = load(cache_labels=(("llama-1", tuple(labels.items())),))
     starts = {} if start_log is None else {"llama-1": start_log}
-    return reconciled(spec, children=children, pods=(replica,), load=fleet, start_logs=starts)
+    return reconciled(spec, children=children, pods=(replica, *beside), load=fleet, start_logs=starts, **rest)
 
 
 SPEC = {"batching": {"maxModelLen": 8192}}
@@ -133,6 +134,43 @@ def test_a_start_teaches_the_next_plan():
 
     assert lesson.key == KEY
     assert abs(second - actual) < abs(planned - actual) / 2
+
+
+OLD, NEW = (f"registry.example/engine@sha256:{digit * 64}" for digit in "12")
+
+
+def test_a_start_teaches_for_the_digest_that_ran():
+    planned = reconciled(SPEC).status["plan"]["kvCache"]["tokens"]
+
+    assert running(SPEC, labels(planned), digest=OLD).lesson.key == replace(KEY, image_digest=OLD)
+
+
+def test_after_the_tag_has_moved_the_plan_is_no_longer_corrected_by_the_old_digest():
+    planned = reconciled(SPEC).status["plan"]["kvCache"]["tokens"]
+    taught = {replace(KEY, image_digest=OLD): Correction(activation_bytes=2**30, starts=1, name="old")}
+
+    before = reconciled(SPEC, corrections=taught).status["plan"]
+    on_old = running(SPEC, labels(planned), digest=OLD, corrections=taught).status["plan"]
+    on_new = running(SPEC, labels(planned), digest=NEW, corrections=taught).status["plan"]
+
+    assert before["kvCache"]["tokens"] == on_old["kvCache"]["tokens"] < planned
+    assert on_new["kvCache"]["tokens"] == planned
+    assert [any("Corrected by" in note for note in one["notes"]) for one in (before, on_old, on_new)] == [
+        True,
+        True,
+        False,
+    ]
+
+
+def test_while_both_run_the_younger_counts_and_the_older_teaches_nothing():
+    planned = reconciled(SPEC).status["plan"]["kvCache"]["tokens"]
+    younger = pod("llama-2", state={"imageID": NEW})
+    younger["metadata"]["creationTimestamp"] = "2026-01-02T03:00:00Z"
+
+    outcome = running(SPEC, labels(int(planned * 0.9) // 16 * 16), digest=OLD, beside=(younger,))
+
+    assert outcome.lesson is None
+    assert condition(outcome)["reason"] == "Fits"
 
 
 def test_an_unknown_plan_is_not_compared_and_learns_nothing():
