@@ -5,6 +5,11 @@ Per-pod and fleet values are different types, so that an average is never taken 
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+GpuMetricsSource = Literal["engine", "dcgm-exporter", "mixed", "none"]
+"""Who tells the GPUs' utilization: every replica's own metrics, every node's dcgm-exporter, some this and some that,
+or nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class PodReading:
     """Requests in this pod's batch."""
     kv_cache_usage_fraction: float | None = None
     gpu_utilization_percent: float | None = None
-    """Mean over the pod's GPUs; None on a CPU engine and on stock images without an exporter."""
+    """Mean over the pod's GPUs; None on a CPU engine, and where neither the engine nor a dcgm-exporter tells it."""
+    gpu_is_of_node: bool = False
+    """Whether that is what the dcgm-exporter of the pod's node says, some half a minute old, and not the engine."""
     prompt_tokens_total: float | None = None
     """Counter since the engine's start."""
     generation_tokens_total: float | None = None
@@ -85,6 +92,8 @@ class FleetLoad:
     """Metrics of the contract that at least one pod does not report."""
     no_gpu_metrics: bool = False
     """Fresh readings are there, but none has a GPU utilization."""
+    gpu_metrics_source: GpuMetricsSource = "none"
+    """Who told the GPU utilization."""
     new_pods: tuple[str, ...] = ()
     """Those of `silent_pods` that were never read: they have just become ready, and are capacity, not hidden load."""
     stalled_pods: tuple[str, ...] = ()
