@@ -109,6 +109,14 @@ CONTRACT: Final = (
         COUNTER_MOST,
         optional=True,
     ),
+    Metric(
+        "admission_configuration_valid",
+        ("batchedllm_engine:admission_configuration_valid",),
+        "gauge",
+        Over.MEAN,
+        1.0,
+        optional=True,
+    ),
     Metric("gpu_utilization_percent", ("DCGM_FI_DEV_GPU_UTIL",), "gauge", Over.MEAN, 100.0, optional=True),
 )
 """Rejections are optional because older engines have no queue limits, GPU utilization because it needs an exporter.
@@ -117,6 +125,7 @@ Where the metrics of requests and steps are not there, signals that need them ar
 HISTOGRAMS: Final = {
     "time_to_first_token": "vllm:time_to_first_token_seconds",
     "time_per_output_token": "vllm:request_time_per_output_token_seconds",
+    "admission_wait": "batchedllm_engine:admission_queue_seconds",
 }
 """Latencies by the field of `PodReading` that they fill; optional like those."""
 _BUCKETS: Final = {f"{name}_bucket": field for field, name in HISTOGRAMS.items()}
@@ -126,8 +135,13 @@ CACHE_INFO: Final = "vllm:cache_config_info"
 CACHE_LABELS: Final = ("num_gpu_blocks", "block_size", "kv_cache_size_tokens", "kv_cache_max_concurrency")
 """Those of its labels that are kept; it has some thirty, and they change between versions."""
 
+MEMORY_BYTES: Final = "batchedllm_engine:memory_bytes"
+"""Where an engine image tells what its memory went to, by the label `term`."""
+
 _ADDED: Final = frozenset(metric.added.name for metric in CONTRACT if metric.added is not None)
-_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys() | _ADDED
+_NAMES: Final = (
+    frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys() | _ADDED | {MEMORY_BYTES}
+)
 _TYPED_NAMES: Final = _NAMES | {name.removesuffix("_total") for name in _NAMES}
 _BLANKS: Final = " \t\r"
 _NAME: Final = re.compile(r"[ \t]+|(?=\{)")
@@ -169,8 +183,10 @@ def parse(text: str, pod: str, at_seconds: float) -> PodReading:
         gpu_is_of_node=False,
         missing=tuple(missing),
         cache_labels=cache,
+        memory_bytes=_memory_bytes(scrape.samples.get(MEMORY_BYTES, ())),
         time_to_first_token=histograms.get("time_to_first_token"),
         time_per_output_token=histograms.get("time_per_output_token"),
+        admission_wait=histograms.get("admission_wait"),
         **values,
     )
 
@@ -208,6 +224,17 @@ def _cache_labels(samples: Iterable[str]) -> tuple[tuple[str, str], ...]:
         found = dict(LABELS.findall(sample.rpartition("}")[0].removeprefix("{")))
         return tuple((label, found[label]) for label in CACHE_LABELS if label in found)
     return ()
+
+
+def _memory_bytes(samples: Iterable[str]) -> tuple[tuple[str, float], ...]:
+    """Return the terms of the engine's memory; nothing where one of them cannot be read: its log tells as well."""
+    try:
+        found = [
+            (dict(labels).get("term", ""), plausible(value, COUNTER_MOST)) for labels, value in map(series, samples)
+        ]
+    except ContractError:
+        return ()
+    return tuple(sorted(found))
 
 
 def _wanted(text: str) -> _Scrape:

@@ -58,12 +58,24 @@ class PodReading:
     """How many times between two tokens are in `step_seconds_total`."""
     time_to_first_token: LatencyHistogram | None = None
     """One value a request, counted at its first token."""
+    admission_wait: LatencyHistogram | None = None
+    """Time in the queue before the engine, which `time_to_first_token` leaves out; one value a request, counted when
+    the engine gets it. None: no middleware keeps such a queue."""
     time_per_output_token: LatencyHistogram | None = None
     """Mean time between the tokens of a request; one value a request, counted at its end."""
     missing: tuple[str, ...] = ()
     """Metrics of the contract that the pod does not report under any known name."""
     cache_labels: tuple[tuple[str, str], ...] = ()
     """What the engine says of its KV cache: labels of `vllm:cache_config_info`."""
+    memory_bytes: tuple[tuple[str, float], ...] = ()
+    """Bytes per GPU by term, as the engine found them when it started; empty where the image does not tell."""
+    admission_configuration_valid: float | None = None
+    """0 while the middleware cannot use its configuration or its file of keys, else 1; None: no middleware."""
+
+    @property
+    def is_misconfigured(self) -> bool:
+        """Whether the pod's middleware cannot use its files."""
+        return self.admission_configuration_valid is not None and self.admission_configuration_valid < 1
 
     @property
     def is_measured(self) -> bool:
