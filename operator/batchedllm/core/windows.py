@@ -63,6 +63,12 @@ class Windows:
         """The last reading of every pod, however old."""
         return [readings[-1] for readings in self._pods.values()]
 
+    def misconfigured(self, now_seconds: float) -> tuple[str, ...]:
+        """Pods that cannot use their admission files, as they last said; also those that are not ready for it."""
+        return tuple(
+            pod for pod in sorted(self._pods) if (one := self._fresh(pod, now_seconds)) and one.is_misconfigured
+        )
+
     def is_fresh(self, reading: PodReading, now_seconds: float) -> bool:
         """Whether the reading still speaks for its pod."""
         return now_seconds - reading.at_seconds <= self._stale_seconds

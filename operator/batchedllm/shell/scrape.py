@@ -156,6 +156,11 @@ class Scraper:
         model = self._models.get(key)
         return model.windows.load(ready_pods, now_seconds) if model else None
 
+    def misconfigured(self, key: Key, now_seconds: float) -> tuple[str, ...]:
+        """Tell which pods, ready or not, cannot use their admission files."""
+        model = self._models.get(key)
+        return model.windows.misconfigured(now_seconds) if model else ()
+
     def is_new(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> bool:
         """Tell whether the load may be known better in a moment: pods of a new BatchedLLM were not yet read twice.
 

@@ -58,6 +58,10 @@ class ScrapedLoads:
         """Return what the pods say together; None if none was scraped yet."""
         return self.scraper.load(str(key), ready_pods, now_seconds)
 
+    def misconfigured(self, key: Key, now_seconds: float) -> tuple[str, ...]:
+        """Return the pods, ready or not, that cannot use their admission files."""
+        return self.scraper.misconfigured(str(key), now_seconds)
+
     def is_new(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> bool:
         """Tell whether the load may be known better in a moment."""
         return self.scraper.is_new(str(key), ready_pods, now_seconds)

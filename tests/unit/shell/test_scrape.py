@@ -373,3 +373,18 @@ async def test_the_node_is_asked_for_what_the_engine_does_not_tell_of_its_gpus(
 
     assert load is not None
     assert (load.gpu_utilization_percent_mean, load.gpu_metrics_source) == found
+
+
+async def test_a_pod_that_cannot_use_its_admission_files_is_told_of_at_once_ready_or_not(
+    scraper: Scraper, pods: Pods, seen: Seen
+) -> None:
+    scraper.set_targets(KEY, targets("a"))
+    await until(lambda: seen.good["a"] > 3)
+    assert scraper.misconfigured(KEY, time.monotonic()) == ()
+    seen.woken.clear()
+
+    pods.bodies["a"] = body() + "batchedllm_engine:admission_configuration_valid 0\n"
+    await until(lambda: seen.woken)
+
+    assert scraper.misconfigured(KEY, time.monotonic()) == ("a",)
+    assert scraper.misconfigured("default/other", time.monotonic()) == ()

@@ -1,0 +1,13 @@
+"""The operator's table of exit codes is the engine images' own."""
+
+from batchedllm.core.preflight import EXIT_CODES
+from batchedllm_engine.inspect import failures as of_models
+from batchedllm_engine.start import failures as of_starts
+from batchedllm_engine.start.model import _CERTAIN
+
+
+def test_every_exit_code_of_a_start_is_known_by_the_same_reason() -> None:
+    images = {code: str(reason) for reason, code in of_starts.EXIT_CODES.items()}
+    images |= {of_models.EXIT_CODES[reason]: str(reason) for reason in _CERTAIN}
+
+    assert {code: str(reason) for code, reason in EXIT_CODES.items()} == images
