@@ -116,7 +116,8 @@ def test_a_file_of_keys_that_cannot_be_used_is_told_of_and_forgotten_once_it_is_
 
     told = eventually(
         lambda: (
-            (found := models.condition("opt", "EngineHealthy"))["reason"] == "AdmissionConfigurationInvalid" and found
+            (found := models.condition("opt", "EngineHealthy")).get("reason") == "AdmissionConfigurationInvalid"
+            and found
         ),
         seconds=90,
         what="a pod that cannot use its keys",
