@@ -29,7 +29,7 @@ def targets_of(pods: Sequence[Manifest]) -> list[Target]:
             pod["metadata"]["namespace"],
             pod["metadata"]["name"],
             pod["status"]["podIP"],
-            node=pod["spec"].get("nodeName", "") if _has_nvidia_gpus(pod) else "",
+            node=_node_of_gpus(pod.get("spec") or {}),
         )
         for pod in pods
         if pod.get("status", {}).get("phase") == "Running"
@@ -38,10 +38,11 @@ def targets_of(pods: Sequence[Manifest]) -> list[Target]:
     ]
 
 
-def _has_nvidia_gpus(pod: Manifest) -> bool:
-    """Tell whether a container has GPUs, or MIG instances, by NVIDIA's device plugin."""
-    limits = ((one.get("resources") or {}).get("limits") or {} for one in pod["spec"].get("containers", ()))
-    return any(resource.startswith("nvidia.com/") for one in limits for resource in one)
+def _node_of_gpus(spec: Manifest) -> str:
+    """Return the pod's node, if a container has GPUs, or MIG instances, by NVIDIA's device plugin; else nothing."""
+    limits = ((one.get("resources") or {}).get("limits") or {} for one in spec.get("containers", ()))
+    has_gpus = any(resource.startswith("nvidia.com/") for one in limits for resource in one)
+    return str(spec.get("nodeName") or "") if has_gpus else ""
 
 
 @dataclass(frozen=True, slots=True)
