@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from batchedllm.core.readings import FleetLoad, LatencyHistogram, PodReading
 
 TTFT_BOUNDS = (0.5, 1.0, 2.5, 5.0, 10.0, 60.0)
+WAIT_BOUNDS = (0.5, 1.0, 2.5, 5.0, 10.0, 20.0)
 TPOT_BOUNDS = (0.05, 0.1, 0.2, 0.4)
 
 
@@ -45,8 +46,13 @@ class ImaginedPod:
         running: float = 0,
         step_seconds: float = 0.01,
         rejected: float = 0,
+        admitted: float | None = None,
+        wait_seconds: float = 0.0,
     ) -> PodReading:
-        """Finish requests of these sizes, each with these latencies, and be read."""
+        """Finish requests of these sizes, each with these latencies, and be read.
+
+        `admitted` is for a pod with a queue before its engine: how many left it, each after `wait_seconds`.
+        """
         old = self.reading
         tokens = finished * output_tokens
         self.reading = replace(
@@ -62,6 +68,9 @@ class ImaginedPod:
             step_tokens_total=old.step_tokens_total + tokens,
             time_to_first_token=_counted(old.time_to_first_token, ttft_seconds, finished),
             time_per_output_token=_counted(old.time_per_output_token, tpot_seconds, finished),
+            admission_wait=None
+            if admitted is None
+            else _counted(old.admission_wait or LatencyHistogram(WAIT_BOUNDS, (0.0,) * 7), wait_seconds, admitted),
         )
         return self.reading
 

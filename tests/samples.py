@@ -68,5 +68,6 @@ def load(**values: Any) -> FleetLoad:
         "kv_cache_usage_fraction_mean": 0.0,
         "gpu_utilization_percent_mean": 0.0,
         "tokens_per_second_total": 0.0,
+        "gpu_metrics_source": "engine",
     }
     return FleetLoad(**(told | values))

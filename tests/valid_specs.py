@@ -134,7 +134,7 @@ engine = some(
     arguments=st.lists(words.map("--my-{}=a b".format), max_size=4),
     sharedMemory=quantities,
     resources=st.one_of(some(requests=some(cpu=quantities, memory=quantities)), some(limits=some(cpu=quantities))),
-    cache=st.one_of(some(claimName=words), some(sizeLimit=quantities)),
+    cache=st.one_of(some(claimName=words, startupPlan=st.booleans()), some(sizeLimit=quantities)),
 )
 env = lists_of(
     st.one_of(

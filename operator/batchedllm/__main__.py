@@ -97,7 +97,7 @@ class Operator:
             group.create_task(handlers.watch(self.intake, login, self.settings.namespaces, take_back_signals))
 
     async def _loop(self, stack: AsyncExitStack) -> loop.Loop:
-        scraper = await scraping.open_scraper(stack, self.settings, self.configuration, self.telemetry, self.queue.add)
+        scraper = await scraping.open_scraper(stack, self.settings, self.cluster, self.telemetry, self.queue.add)
         self.telemetry.observe_queue(lambda: self.queue.length, self.queue.oldest_seconds)
         self.telemetry.observe_resources(self.store.resources)
         return loop.Loop(

@@ -33,6 +33,10 @@ class Settings:
     """Time between two scrapes of an engine pod, 0.2 to 60."""
     scrape_through: Literal["direct", "api-server"] = "direct"
     """How to reach the pods' metrics: direct (by pod IP), or api-server (its pod proxy, for a laptop)."""
+    dcgm_exporters: bool = True
+    """Whether to read NVIDIA's dcgm-exporter on the node of a pod that tells nothing of its GPUs."""
+    dcgm_exporter_namespace: str = ""
+    """Namespace of the dcgm-exporters; empty: all."""
     resync_seconds: float = 60.0
     """Time between two full lists of all that is watched, 5 to 3600."""
     leader_election: bool = True
@@ -113,6 +117,12 @@ def _namespaces(text: str) -> tuple[str, ...]:
     return tuple(dict.fromkeys(found))
 
 
+def _namespace(text: str) -> str:
+    if text and not _DNS_LABEL.fullmatch(text):
+        raise ValueError
+    return text
+
+
 def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
@@ -129,6 +139,8 @@ _READERS: Final[Mapping[str, tuple[Callable[[str], Any], str]]] = {
     "engine_image": (_image, "an image reference without blanks"),
     "scrape_interval_seconds": (_number(0.2, 60, float), "a number of seconds from 0.2 to 60"),
     "scrape_through": (_one_of("direct", "api-server"), "direct or api-server"),
+    "dcgm_exporters": (_boolean, "true or false"),
+    "dcgm_exporter_namespace": (_namespace, "the name of a namespace, or nothing for all"),
     "resync_seconds": (_number(5, 3600, float), "a number of seconds from 5 to 3600"),
     "leader_election": (_boolean, "true or false"),
     "listen_port": (_number(0, 65535, int), "a port from 0 to 65535"),

@@ -143,10 +143,10 @@ def test_the_disruption_budget_never_blocks_a_drain():
     assert "minAvailable" not in budget["spec"]
 
 
-def test_the_network_policy_lets_out_to_the_api_server_and_the_engines_and_nowhere_else():
+def test_the_network_policy_lets_out_to_the_api_server_the_engines_and_gpu_exporters_and_nowhere_else():
     policy = only(template("networkPolicy.enabled=true"), "NetworkPolicy")["spec"]
 
-    assert [[port["port"] for port in rule["ports"]] for rule in policy["egress"]] == [[443, 6443], [8000]]
+    assert [[port["port"] for port in rule["ports"]] for rule in policy["egress"]] == [[443, 6443], [8000], [9400]]
     engines = policy["egress"][1]["to"][0]
     assert engines["podSelector"] == {"matchExpressions": [{"key": "batchedllm.dev/name", "operator": "Exists"}]}
     assert [[port["port"] for port in rule["ports"]] for rule in policy["ingress"]] == [["metrics"]]
@@ -160,7 +160,7 @@ def test_the_network_policy_can_be_narrowed_to_one_api_server():
         "ports": [{"port": 6443, "protocol": "TCP"}],
         "to": [{"ipBlock": {"cidr": "10.0.0.1/32"}}],
     }
-    assert {port["port"] for port in policy["egress"][2]["ports"]} == {53}
+    assert {port["port"] for port in policy["egress"][-1]["ports"]} == {53}
     assert policy["ingress"][0]["from"]
 
 

@@ -102,6 +102,17 @@ def test_with_namespace_scope_there_is_a_role_in_each_namespace_and_none_for_the
         assert sorted(expand(found["rules"])) == sorted(needed())
 
 
+def test_an_operator_for_some_namespaces_may_list_pods_where_the_dcgm_exporters_are_told_to_be_and_nothing_else():
+    settings = ("watch.scope=namespace", "watch.namespaces={a}", "dcgmExporter.namespace=gpu-operator")
+    found = role(template(*settings), "Role", "batchedllm-operator-dcgm-exporter")
+    names = {one["metadata"]["name"] for one in of_kind(template(*settings[:2]), "Role")}
+    switched_off = template(*settings, "dcgmExporter.enabled=false")
+
+    assert (found["metadata"]["namespace"], list(expand(found["rules"]))) == ("gpu-operator", [("", "pods", "list")])
+    assert "batchedllm-operator-dcgm-exporter" not in names
+    assert "gpu-operator" not in {one["metadata"].get("namespace") for one in switched_off}
+
+
 def test_every_binding_is_for_the_account_that_the_operator_runs_as():
     manifests = template("serviceAccount.name=mine", "watch.scope=namespace", "watch.namespaces={a}")
     bindings = [one for one in manifests if one["kind"].endswith("Binding")]

@@ -106,6 +106,31 @@ def test_keys_of_a_secret_open_their_classes_and_a_new_one_needs_no_restart(
     assert runs_of(models) == runs
 
 
+def test_a_file_of_keys_that_cannot_be_used_is_told_of_and_forgotten_once_it_is_mended(
+    operator: RunningOperator, models: Models, sim_image: str
+) -> None:
+    operator.expected += ["AdmissionConfigurationInvalid"]
+    give_keys(models, ("first-key", "of-nobody"))
+    keys = {"apiKeys": {"secretRef": {"name": "clients", "key": "clients.json"}}}
+    models.apply("opt", engine={"image": sim_image, **ENGINE}, priority={"classes": [NORMAL]}, admission=keys)
+
+    told = eventually(
+        lambda: (
+            (found := models.condition("opt", "EngineHealthy")).get("reason") == "AdmissionConfigurationInvalid"
+            and found
+        ),
+        seconds=90,
+        what="a pod that cannot use its keys",
+    )
+    assert told["status"] == "False"
+    assert "clients.json of the Secret clients" in told["message"]
+    assert "answers 503 until that is mended" in told["message"]
+
+    give_keys(models, ("first-key", "normal"))
+    eventually(lambda: ready_pods(models), seconds=150, what="the pod serves with the mended file")
+    eventually(lambda: models.condition("opt", "EngineHealthy")["status"] == "True")
+
+
 def test_without_its_fields_the_middleware_and_its_configuration_go(
     operator: RunningOperator, models: Models, sim_image: str
 ) -> None:

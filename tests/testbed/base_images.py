@@ -1,5 +1,6 @@
 """Stand-ins for base images that cannot be pulled, made from Debian's packages."""
 
+import re
 import shlex
 import tempfile
 from pathlib import Path
@@ -9,6 +10,7 @@ from testbed.errors import TestbedError
 
 STAND_IN_LABEL = "dev.batchedllm.testbed.stand-in"
 _PACKAGES = ("python3-minimal", "python3-venv", "python3-pip", "libpython3-stdlib", "ca-certificates")
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _PULL_SECONDS = 900
 _BOOTSTRAP_SECONDS = 900
 # What the official image has and Debian's packages do not: the plain names, and a pip that may install.
@@ -56,6 +58,32 @@ def ensure(buildah: list[str], reference: str, directory: Path) -> None:
     say("testbed: making a stand-in for it from Debian bookworm packages (about a minute, once). "
         "What is tested is this project on Debian's Python, not the official base image")  # fmt: skip
     _make(buildah, reference, directory)
+
+
+def docker_digest_command(reference: str) -> list[str]:
+    """Return the command that asks the image's registry for its digest."""
+    return ["docker", "buildx", "imagetools", "inspect", reference, "--format", "{{.Manifest.Digest}}"]
+
+
+def buildah_digest_command(buildah: list[str], reference: str) -> list[str]:
+    """Return the command that tells the digest that a pulled image had; of a stand-in, words that are none."""
+    label = f'{{{{index .OCIv1.Config.Labels "{STAND_IN_LABEL}"}}}}'
+    words = f"{{{{if {label[2:-2]}}}}}a stand-in{{{{else}}}}{{{{.FromImageDigest}}}}{{{{end}}}}"
+    return [*buildah, "inspect", "--type=image", f"--format={words}", reference]
+
+
+def digest(command: list[str], reference: str) -> str:
+    """Return the digest of a base image, `sha256:...`; empty where none can be looked up, which is said."""
+    if not reference:
+        return ""
+    try:
+        told = run(command).strip()
+    except TestbedError as error:
+        told = str(error).strip().splitlines()[-1][:200]
+    if _DIGEST.fullmatch(told):
+        return told
+    say(f"testbed: the digest of {reference} cannot be looked up ({told}), so the image's labels name none")
+    return ""
 
 
 def _make(buildah: list[str], reference: str, directory: Path) -> None:

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from testbed import base_images, packages
@@ -32,6 +32,12 @@ class Recipe:
     context: Path
     base_images: tuple[str, ...]
     arguments: tuple[tuple[str, str], ...] = ()
+    base_image: str = ""
+    """The one that the target's layers lie on; its digest is looked up and becomes a label. Empty: it is not."""
+
+    def on(self, digest: str) -> "Recipe":
+        """Return the recipe that notes which image it was built on."""
+        return replace(self, arguments=(*self.arguments, ("BASE_DIGEST", digest))) if digest else self
 
 
 def pip_configuration(environment: Mapping[str, str], bundle: Path = _BUNDLE) -> str:
@@ -85,14 +91,16 @@ def build(recipe: Recipe, archive: Path) -> None:
     log = cache_directory() / f"image-{archive.stem.rpartition('-')[0]}.log"
     archive.unlink(missing_ok=True)
     if shutil.which("docker") is not None and succeeds(["docker", "info"]):
-        commands = docker_commands(recipe, archive, os.environ)
+        digest = base_images.digest(base_images.docker_digest_command(recipe.base_image), recipe.base_image)
+        commands = docker_commands(recipe.on(digest), archive, os.environ)
     else:
         if sys.platform != "linux" or os.geteuid() != 0:
             raise TestbedError("building images needs a Docker engine, or root on Linux for buildah")
         packages.ensure(packages.IMAGES)
         for reference in recipe.base_images:
             base_images.ensure(buildah(), reference, cache_directory())
-        commands = buildah_commands(recipe, archive, _machine_mounts())
+        digest = base_images.digest(base_images.buildah_digest_command(buildah(), recipe.base_image), recipe.base_image)
+        commands = buildah_commands(recipe.on(digest), archive, _machine_mounts())
     for command, seconds in zip(commands, (_BUILD_SECONDS, _EXPORT_SECONDS), strict=True):
         _run_logged(command, log, seconds)
 

@@ -33,6 +33,8 @@ class Target:
     base_images: tuple[str, ...]
     sources: tuple[str, ...]
     instructions: tuple[str, ...]
+    base_image: str = ""
+    """The one of `base_images` that the target's own layers lie on."""
 
 
 def instructions(text: str) -> list[str]:
@@ -96,7 +98,14 @@ def target(text: str, name: str | None, arguments: dict[str, str]) -> Target:
         tuple(sorted({image for image in outside if image != "scratch"})),
         tuple(source for stage in used for source in stage.sources),
         tuple(line for stage in used for line in stage.instructions),
+        _base_image(name or listed[-1].name, by_name),
     )
+
+
+def _base_image(name: str, by_name: dict[str, Stage]) -> str:
+    while name in by_name:
+        name = by_name[name].base
+    return name
 
 
 def ignored(path: str, patterns: Iterable[str]) -> bool:

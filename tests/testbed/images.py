@@ -74,9 +74,13 @@ def _recipe(image: ProjectImage, repository: Path) -> tuple[builders.Recipe, str
     needs = dockerfile.target(path.read_text(), image.target, {})
     ignore = repository / ".dockerignore"
     files = dockerfile.context_files(repository, needs.sources, ignore.read_text() if ignore.exists() else "")
-    content = dockerfile.content_hash(repository, files, needs)
-    reference = image.reference(project_version(repository))
-    return builders.Recipe(reference, path, image.target, repository, needs.base_images), content
+    version = project_version(repository)
+    content = dockerfile.content_hash(repository, files, (needs, version))
+    arguments = (("VERSION", version),)
+    recipe = builders.Recipe(
+        image.reference(version), path, image.target, repository, needs.base_images, arguments, needs.base_image
+    )
+    return recipe, content
 
 
 def _build(name: str, recipe: builders.Recipe, archive: Path) -> None:

@@ -42,3 +42,8 @@ and never writes a BatchedLLM, only its status.
   name: {{ include "batchedllm.serviceAccount" . }}
   namespace: {{ .Release.Namespace }}
 {{- end }}
+
+{{- /* Whether dcgm-exporters are read: an operator for some namespaces has to be told where they are. */ -}}
+{{- define "batchedllm.readsDcgmExporter" -}}
+{{- and .Values.dcgmExporter.enabled (or (eq .Values.watch.scope "cluster") (ne .Values.dcgmExporter.namespace "")) -}}
+{{- end }}

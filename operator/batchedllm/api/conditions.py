@@ -66,6 +66,19 @@ class Reason(StrEnum):
     NOT_ANSWERING = "NotAnswering"
     ENGINE_STALLED = "EngineStalled"
     EVICTED = "Evicted"
+    GATED_MODEL = "GatedModel"
+    NO_SUCH_MODEL = "NoSuchModel"
+    NO_SUCH_REVISION = "NoSuchRevision"
+    NO_NETWORK = "NoNetwork"
+    NO_GPU = "NoGpu"
+    OLD_DRIVER = "OldDriver"
+    OLD_GPU = "OldGpu"
+    TOO_FEW_GPUS = "TooFewGpus"
+    TOO_LITTLE_GPU_MEMORY = "TooLittleGpuMemory"
+    TOO_LITTLE_SHARED_MEMORY = "TooLittleSharedMemory"
+    NO_TOKEN = "NoToken"  # noqa: S105 - a reason, no password
+    NO_WEIGHTS = "NoWeights"
+    ADMISSION_CONFIGURATION = "AdmissionConfigurationInvalid"
 
 
 class ConditionMeaning(NamedTuple):
@@ -142,6 +155,20 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.NOT_ANSWERING: "The engine runs and does not answer its health check.",
         Reason.ENGINE_STALLED: "Requests wait in an engine while neither its tokens nor its GPU move.",
         Reason.EVICTED: "The node evicted the pod.",
+        Reason.GATED_MODEL: "The hub refuses the model: accept its terms, and name a Secret with that account's token.",
+        Reason.NO_SUCH_MODEL: "The hub, or the volume, has no such model: check model.id and model.source.",
+        Reason.NO_SUCH_REVISION: "The model has no such version: check model.revision.",
+        Reason.NO_NETWORK: "The hub cannot be reached: allow the pod to, or serve from a volume (model.source.pvc).",
+        Reason.NO_GPU: "The engine sees no GPU: check gpu.resource, the device plugin and pod.runtimeClassName.",
+        Reason.OLD_DRIVER: "The node's NVIDIA driver is too old for the image.",
+        Reason.OLD_GPU: "The GPU is of a generation that the image has no code for: choose other nodes.",
+        Reason.TOO_FEW_GPUS: "The engine needs more GPUs than the pod has: check gpu.perReplica.",
+        Reason.TOO_LITTLE_GPU_MEMORY: "Something else uses the GPU: give the engine one of its own.",
+        Reason.TOO_LITTLE_SHARED_MEMORY: "Shared memory is too small: raise engine.sharedMemory.",
+        Reason.NO_TOKEN: "The Secret of model.source.huggingFace.tokenSecretRef holds no token.",
+        Reason.NO_WEIGHTS: "The model's folder has no weights: check what the volume holds.",
+        Reason.ADMISSION_CONFIGURATION: "A pod cannot use its admission configuration or its file of API keys. A pod "
+        "that serves goes on with what it had; one that starts answers 503 until the file is mended.",
     }
 )
 """Every reason and what it means."""

@@ -32,6 +32,11 @@ class Load(ApiModel):
     gpu_utilization: int | None = Field(
         default=None, description="Percent of the time the GPUs were busy, mean over the replicas."
     )
+    gpu_metrics_source: Literal["engine", "dcgm-exporter", "mixed", "none"] | None = Field(
+        default=None,
+        description="Who tells the GPUs' utilization: the engines (`engine`), NVIDIA's exporter on their nodes "
+        "(`dcgm-exporter`), some replicas this and some that (`mixed`), or nobody (`none`).",
+    )
     kv_cache_usage: int | None = Field(
         default=None, description="Percent of the KV cache blocks in use, mean over the replicas."
     )

@@ -200,8 +200,15 @@ def _metrics_contract(situation: Situation) -> Verdict:
     if load.missing:
         words = f"the engine does not report {', '.join(load.missing)}; what depends on them is unknown, not 0"
         return Verdict(ConditionType.METRICS_CONTRACT, "False", Reason.METRICS_MISSING, words)
-    gpu = "; no GPU utilization is reported, so it is left out" if load.no_gpu_metrics else ""
+    gpu = _NO_GPU_METRICS if load.no_gpu_metrics else _ABOUT_GPU_METRICS.get(load.gpu_metrics_source, "")
     return Verdict(ConditionType.METRICS_CONTRACT, "True", Reason.AS_EXPECTED, f"all signals are reported{gpu}")
+
+
+_NO_GPU_METRICS: Final = "; no GPU utilization is reported, so it is left out"
+_ABOUT_GPU_METRICS: Final = {
+    "dcgm-exporter": "; GPU utilization is that of the nodes' dcgm-exporter",
+    "mixed": "; GPU utilization is that of the engines, and of the nodes' dcgm-exporter where an engine has none",
+}
 
 
 _WHO_SCALES: Final = {

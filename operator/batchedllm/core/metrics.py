@@ -16,6 +16,7 @@ from enum import Enum
 from itertools import pairwise
 from typing import Final
 
+from batchedllm.core.exposition import LABELS, NUMBER, ContractError, plausible, series
 from batchedllm.core.readings import LatencyHistogram, PodReading
 
 
@@ -108,6 +109,14 @@ CONTRACT: Final = (
         COUNTER_MOST,
         optional=True,
     ),
+    Metric(
+        "admission_configuration_valid",
+        ("batchedllm_engine:admission_configuration_valid",),
+        "gauge",
+        Over.MEAN,
+        1.0,
+        optional=True,
+    ),
     Metric("gpu_utilization_percent", ("DCGM_FI_DEV_GPU_UTIL",), "gauge", Over.MEAN, 100.0, optional=True),
 )
 """Rejections are optional because older engines have no queue limits, GPU utilization because it needs an exporter.
@@ -116,6 +125,7 @@ Where the metrics of requests and steps are not there, signals that need them ar
 HISTOGRAMS: Final = {
     "time_to_first_token": "vllm:time_to_first_token_seconds",
     "time_per_output_token": "vllm:request_time_per_output_token_seconds",
+    "admission_wait": "batchedllm_engine:admission_queue_seconds",
 }
 """Latencies by the field of `PodReading` that they fill; optional like those."""
 _BUCKETS: Final = {f"{name}_bucket": field for field, name in HISTOGRAMS.items()}
@@ -125,22 +135,16 @@ CACHE_INFO: Final = "vllm:cache_config_info"
 CACHE_LABELS: Final = ("num_gpu_blocks", "block_size", "kv_cache_size_tokens", "kv_cache_max_concurrency")
 """Those of its labels that are kept; it has some thirty, and they change between versions."""
 
+MEMORY_BYTES: Final = "batchedllm_engine:memory_bytes"
+"""Where an engine image tells what its memory went to, by the label `term`."""
+
 _ADDED: Final = frozenset(metric.added.name for metric in CONTRACT if metric.added is not None)
-_NAMES: Final = frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys() | _ADDED
+_NAMES: Final = (
+    frozenset(name for metric in CONTRACT for name in metric.names) | _BUCKETS.keys() | _ADDED | {MEMORY_BYTES}
+)
 _TYPED_NAMES: Final = _NAMES | {name.removesuffix("_total") for name in _NAMES}
-_LABEL: Final = r'[ \t]*([a-zA-Z_]\w*)[ \t]*=[ \t]*"((?:[^"\\\n]|\\[^\n])*+)"[ \t]*'
 _BLANKS: Final = " \t\r"
 _NAME: Final = re.compile(r"[ \t]+|(?=\{)")
-_LABELS: Final = re.compile(_LABEL, re.ASCII)
-_SAMPLE: Final = re.compile(
-    rf"[ \t]*(?:\{{((?:{_LABEL}(?:,|(?=\}})))*+)[ \t]*\}})?[ \t]*([^{{\s]\S*)(?:[ \t]+(\S+))?[ \t\r]*", re.ASCII
-)
-"""Labels (1), value (4) and timestamp (5) of a sample."""
-_NUMBER: Final = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?", re.ASCII)
-
-
-class ContractError(ValueError):
-    """A metric is there but not as the contract says; the text says in what."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,10 +180,13 @@ def parse(text: str, pod: str, at_seconds: float) -> PodReading:
     return PodReading(
         pod,
         at_seconds,
+        gpu_is_of_node=False,
         missing=tuple(missing),
         cache_labels=cache,
+        memory_bytes=_memory_bytes(scrape.samples.get(MEMORY_BYTES, ())),
         time_to_first_token=histograms.get("time_to_first_token"),
         time_per_output_token=histograms.get("time_per_output_token"),
+        admission_wait=histograms.get("admission_wait"),
         **values,
     )
 
@@ -188,12 +195,12 @@ def _histogram(samples: Iterable[str]) -> LatencyHistogram:
     """Put the buckets of all engines of the pod together. Raises ContractError."""
     seen: set[Iterable[tuple[str, str]]] = set()
     below: dict[float, float] = {}
-    for labels, text in map(_series, samples):
+    for labels, text in map(series, samples):
         if labels in seen:
             raise ContractError("the same series twice")
         seen.add(labels)
         bound = _bound(dict(labels).get("le", ""))
-        below[bound] = below.get(bound, 0.0) + _plausible(text, COUNTER_MOST)
+        below[bound] = below.get(bound, 0.0) + plausible(text, COUNTER_MOST)
     bounds = sorted(below)
     if bounds[-1] != math.inf:
         raise ContractError("has no bucket for all values")
@@ -206,7 +213,7 @@ def _histogram(samples: Iterable[str]) -> LatencyHistogram:
 def _bound(text: str) -> float:
     if text == "+Inf":
         return math.inf
-    if not _NUMBER.fullmatch(text):
+    if not NUMBER.fullmatch(text):
         raise ContractError(f"has a bucket up to {text[:20]!r}")
     return float(text)
 
@@ -214,9 +221,20 @@ def _bound(text: str) -> float:
 def _cache_labels(samples: Iterable[str]) -> tuple[tuple[str, str], ...]:
     """Return what the first engine of the pod says of its KV cache; nothing where it says it in no readable way."""
     for sample in samples:
-        found = dict(_LABELS.findall(sample.rpartition("}")[0].removeprefix("{")))
+        found = dict(LABELS.findall(sample.rpartition("}")[0].removeprefix("{")))
         return tuple((label, found[label]) for label in CACHE_LABELS if label in found)
     return ()
+
+
+def _memory_bytes(samples: Iterable[str]) -> tuple[tuple[str, float], ...]:
+    """Return the terms of the engine's memory; nothing where one of them cannot be read: its log tells as well."""
+    try:
+        found = [
+            (dict(labels).get("term", ""), plausible(value, COUNTER_MOST)) for labels, value in map(series, samples)
+        ]
+    except ContractError:
+        return ()
+    return tuple(sorted(found))
 
 
 def _wanted(text: str) -> _Scrape:
@@ -268,10 +286,10 @@ def _beside(metric: Metric, added: Added, scrape: _Scrape) -> list[float]:
 def _values(name: str, metric: Metric, scrape: _Scrape) -> list[tuple[Iterable[tuple[str, str]], float]]:
     """Labels and value of each series called `name`. Raises ContractError."""
     _check_type(name, metric.kind, scrape.types)
-    series = [_series(rest) for rest in scrape.samples[name]]
-    if len({labels for labels, _ in series}) < len(series):
+    found = [series(rest) for rest in scrape.samples[name]]
+    if len({labels for labels, _ in found}) < len(found):
         raise ContractError("the same series twice")
-    return [(labels, _plausible(value, metric.most)) for labels, value in series]
+    return [(labels, plausible(value, metric.most)) for labels, value in found]
 
 
 def _check_type(name: str, kind: str, types: dict[str, str]) -> None:
@@ -279,23 +297,3 @@ def _check_type(name: str, kind: str, types: dict[str, str]) -> None:
     typed = types.get(name) or types.get(name.removesuffix("_total")) or "untyped"
     if typed not in (kind, "untyped", "unknown"):
         raise ContractError(f"is a {typed}, not a {kind}")
-
-
-def _series(rest: str) -> tuple[Iterable[tuple[str, str]], str]:
-    """Labels, in a fixed order, and the value as text."""
-    sample = _SAMPLE.fullmatch(rest)
-    if sample is None:
-        raise ContractError("not a sample")
-    labels, *_, value, timestamp = sample.groups()
-    if timestamp is not None:
-        raise ContractError("has a timestamp of its own, so it may be old")
-    return tuple(sorted(_LABELS.findall(labels or ""))), value
-
-
-def _plausible(text: str, most: float) -> float:
-    if not _NUMBER.fullmatch(text):
-        raise ContractError(f"is {text[:20]!r}, not a finite number")
-    value = float(text)
-    if not math.isfinite(value) or not 0 <= value <= most:
-        raise ContractError(f"is {text[:20]}, not between 0 and {most:g}")
-    return value

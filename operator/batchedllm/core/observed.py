@@ -6,6 +6,7 @@ from statistics import median_low
 from typing import Final
 
 from batchedllm.api.conditions import Reason
+from batchedllm.core.admission_failure import admission_failure
 from batchedllm.core.container_state import is_ready, time_of
 from batchedllm.core.failure import Failure, creation_failure
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE
@@ -13,9 +14,11 @@ from batchedllm.core.pod_failures import is_old_news, pod_failure, wants_log
 from batchedllm.core.reconcile_types import Gathered, Manifest, Now
 from batchedllm.core.scaling.types import Fleet
 
-_MAY_YET_SERVE: Final = frozenset({Reason.UNSCHEDULABLE, Reason.NOT_ANSWERING, Reason.EVICTED})
+_MAY_YET_SERVE: Final = frozenset(
+    {Reason.UNSCHEDULABLE, Reason.NOT_ANSWERING, Reason.EVICTED, Reason.ADMISSION_CONFIGURATION}
+)
 """Failures that say nothing against further replicas: the first has a limit of its own, an engine that does not
-answer may just be too busy, and a pod that its node gave up is replaced."""
+answer may just be too busy, a pod that its node gave up is replaced, and a file is mended in the running pod."""
 
 _GONE: Final = frozenset({"Failed", "Succeeded"})
 """Phases of a pod that is no replica any more, though its object is still there."""
@@ -90,12 +93,17 @@ def find(children: tuple[Manifest, ...], kind: str, name: str) -> Manifest | Non
 
 
 def _failures(gathered: Gathered, pods: list[Manifest], now: Now) -> tuple[Failure, ...]:
-    found = (
-        pod_failure(pod, now.wall, gathered.warnings, gathered.log_tails)
-        for pod in pods
-        if not is_old_news(pod, now.wall)
-    )
+    found = (_failure(gathered, pod, now) for pod in pods if not is_old_news(pod, now.wall))
     return tuple(failure for failure in found if failure is not None)
+
+
+def _failure(gathered: Gathered, pod: Manifest, now: Now) -> Failure | None:
+    """Return what is wrong with a pod. That it does not answer is explained by a configuration it cannot use."""
+    found = pod_failure(pod, now.wall, gathered.warnings, gathered.log_tails)
+    is_misconfigured = pod["metadata"]["name"] in gathered.misconfigured_pods
+    if is_misconfigured and (found is None or found.reason is Reason.NOT_ANSWERING):
+        return admission_failure(pod, gathered.resource)
+    return found
 
 
 def _fleet(wanted: int, replicas: tuple[Replica, ...], failures: tuple[Failure, ...], refused: Failure | None) -> Fleet:

@@ -21,6 +21,7 @@ from batchedllm.core.container_state import (
 )
 from batchedllm.core.crash_log import known_cause, line_that_matters
 from batchedllm.core.failure import Failure, short
+from batchedllm.core.preflight import preflight_finding
 from batchedllm.core.reconcile_types import Manifest
 
 SILENT_AFTER_SECONDS: Final = 30
@@ -75,7 +76,8 @@ def wants_log(pod: Manifest) -> bool:
     engine = engine_state(pod)
     is_judged = is_ready(pod) or pod["metadata"].get("deletionTimestamp")
     is_crash = engine.has_failed and engine.ended.get("reason") != "OOMKilled"
-    return not is_judged and is_crash and known_cause(engine.last_words) is None
+    is_explained = preflight_finding(engine.exit_code, engine.last_words) or known_cause(engine.last_words)
+    return not is_judged and is_crash and is_explained is None
 
 
 def _view(pod: Manifest, now: datetime, warnings: tuple[Manifest, ...], log: str) -> PodView:
@@ -172,6 +174,10 @@ def _memory_limit(pod: Manifest, container: str) -> str:
     return next((str((one.get("resources") or {}).get("limits", {}).get("memory", "")) for one in specs), "")
 
 
+def _preflight(view: PodView) -> Finding:
+    return preflight_finding(view.engine.exit_code, f"{view.engine.last_words}\n{view.log}")
+
+
 def _known_cause(view: PodView) -> Finding:
     return known_cause(view.log) if view.engine.has_failed else None
 
@@ -227,6 +233,7 @@ CHECKS: Final[tuple[Check, ...]] = (
     _configuration,
     _preparation,
     _host_memory,
+    _preflight,
     _known_cause,
     _too_slow,
     _killed_for_silence,

@@ -5,6 +5,11 @@ Per-pod and fleet values are different types, so that an average is never taken 
 """
 
 from dataclasses import dataclass
+from typing import Literal
+
+GpuMetricsSource = Literal["engine", "dcgm-exporter", "mixed", "none"]
+"""Who tells the GPUs' utilization: every replica's own metrics, every node's dcgm-exporter, some this and some that,
+or nobody."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,7 +40,9 @@ class PodReading:
     """Requests in this pod's batch."""
     kv_cache_usage_fraction: float | None = None
     gpu_utilization_percent: float | None = None
-    """Mean over the pod's GPUs; None on a CPU engine and on stock images without an exporter."""
+    """Mean over the pod's GPUs; None on a CPU engine, and where neither the engine nor a dcgm-exporter tells it."""
+    gpu_is_of_node: bool = False
+    """Whether that is what the dcgm-exporter of the pod's node says, some half a minute old, and not the engine."""
     prompt_tokens_total: float | None = None
     """Counter since the engine's start."""
     generation_tokens_total: float | None = None
@@ -51,12 +58,24 @@ class PodReading:
     """How many times between two tokens are in `step_seconds_total`."""
     time_to_first_token: LatencyHistogram | None = None
     """One value a request, counted at its first token."""
+    admission_wait: LatencyHistogram | None = None
+    """Time in the queue before the engine, which `time_to_first_token` leaves out; one value a request, counted when
+    the engine gets it. None: no middleware keeps such a queue."""
     time_per_output_token: LatencyHistogram | None = None
     """Mean time between the tokens of a request; one value a request, counted at its end."""
     missing: tuple[str, ...] = ()
     """Metrics of the contract that the pod does not report under any known name."""
     cache_labels: tuple[tuple[str, str], ...] = ()
     """What the engine says of its KV cache: labels of `vllm:cache_config_info`."""
+    memory_bytes: tuple[tuple[str, float], ...] = ()
+    """Bytes per GPU by term, as the engine found them when it started; empty where the image does not tell."""
+    admission_configuration_valid: float | None = None
+    """0 while the middleware cannot use its configuration or its file of keys, else 1; None: no middleware."""
+
+    @property
+    def is_misconfigured(self) -> bool:
+        """Whether the pod's middleware cannot use its files."""
+        return self.admission_configuration_valid is not None and self.admission_configuration_valid < 1
 
     @property
     def is_measured(self) -> bool:
@@ -85,6 +104,8 @@ class FleetLoad:
     """Metrics of the contract that at least one pod does not report."""
     no_gpu_metrics: bool = False
     """Fresh readings are there, but none has a GPU utilization."""
+    gpu_metrics_source: GpuMetricsSource = "none"
+    """Who told the GPU utilization."""
     new_pods: tuple[str, ...] = ()
     """Those of `silent_pods` that were never read: they have just become ready, and are capacity, not hidden load."""
     stalled_pods: tuple[str, ...] = ()

@@ -45,6 +45,8 @@ class Gathered:
     load: FleetLoad | None = None
     load_is_new: bool = False
     """Whether this process has only just begun to ask the pods, so that the load may be known better in a moment."""
+    misconfigured_pods: tuple[str, ...] = ()
+    """Pods, ready or not, whose middleware cannot use its configuration or its file of keys."""
     memory: Memory = field(default_factory=Memory)
     refusals: tuple["Refusal", ...] = ()
     """Children that the API server refused in the previous reconciliation of the same generation."""

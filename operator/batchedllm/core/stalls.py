@@ -6,13 +6,17 @@ from typing import Final
 from batchedllm.api.conditions import Reason
 from batchedllm.core.conditions import CONFLICT
 from batchedllm.core.observed import Observed
+from batchedllm.core.preflight import OF_THE_SPEC
 from batchedllm.core.reconcile_types import Gathered
 
 Stall = tuple[Reason, str]
 
-_HOPELESS: Final = frozenset(
-    {Reason.KV_CACHE_TOO_SMALL, Reason.OUT_OF_GPU_MEMORY, Reason.OUT_OF_HOST_MEMORY, Reason.POD_SECURITY}
-)
+_HOPELESS: Final = OF_THE_SPEC | {
+    Reason.KV_CACHE_TOO_SMALL,
+    Reason.OUT_OF_GPU_MEMORY,
+    Reason.OUT_OF_HOST_MEMORY,
+    Reason.POD_SECURITY,
+}
 """Failures that come back at every start of the same pod."""
 
 

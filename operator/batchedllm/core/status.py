@@ -62,8 +62,8 @@ def recommended(advice: Advice, previous: Mapping[str, Any], now: datetime) -> l
     ]
 
 
-def rounded(load: FleetLoad) -> dict[str, int]:
-    """Return the load in whole numbers; what is unknown is left out."""
+def rounded(load: FleetLoad) -> dict[str, int | str]:
+    """Return the load in whole numbers, and who told of the GPUs; what is unknown is left out."""
     fraction = load.kv_cache_usage_fraction_mean
     values = {
         "reportingReplicas": load.reporting_replicas,
@@ -73,7 +73,8 @@ def rounded(load: FleetLoad) -> dict[str, int]:
         "kvCacheUsage": None if fraction is None else fraction * 100,
         "tokensPerSecond": load.tokens_per_second_total,
     }
-    return {field: round(value) for field, value in values.items() if value is not None}
+    numbers = {field: round(value) for field, value in values.items() if value is not None}
+    return {**numbers, "gpuMetricsSource": load.gpu_metrics_source}
 
 
 def write_after_seconds(wanted: Mapping[str, Any], resource: Manifest, now: datetime) -> float | None:

@@ -10,7 +10,7 @@ from itertools import pairwise
 from statistics import fmean
 from typing import Final
 
-from batchedllm.core.readings import FleetLoad, PodReading
+from batchedllm.core.readings import FleetLoad, GpuMetricsSource, PodReading
 
 STALE_AFTER_SCRAPES: Final = 3
 """A reading counts for this many intervals: two lost scrapes in a row are forgiven, a third makes the pod silent."""
@@ -63,6 +63,12 @@ class Windows:
         """The last reading of every pod, however old."""
         return [readings[-1] for readings in self._pods.values()]
 
+    def misconfigured(self, now_seconds: float) -> tuple[str, ...]:
+        """Pods that cannot use their admission files, as they last said; also those that are not ready for it."""
+        return tuple(
+            pod for pod in sorted(self._pods) if (one := self._fresh(pod, now_seconds)) and one.is_misconfigured
+        )
+
     def is_fresh(self, reading: PodReading, now_seconds: float) -> bool:
         """Whether the reading still speaks for its pod."""
         return now_seconds - reading.at_seconds <= self._stale_seconds
@@ -100,6 +106,7 @@ class Windows:
             tokens_per_second_total=_total(tokens_per_second(readings) for readings in short.values()),
             missing=tuple(sorted({name for reading in fresh for name in reading.missing})),
             no_gpu_metrics=bool(reporting) and all(percent is None for percent in gpu),
+            gpu_metrics_source=_gpu_metrics_source(reporting),
             stalled_pods=stalled_pods,
             stalled_queue_depth=sum(reading.queue_depth or 0.0 for reading in stalled),
             stalled_running=sum(reading.running or 0.0 for reading in stalled),
@@ -115,10 +122,11 @@ class Windows:
     def _is_stalled(self, pod: str, now_seconds: float) -> bool:
         """Whether the pod's queue waited for a whole window in which no token came out and the GPU did nothing.
 
-        The short window where the GPU is seen to be idle; the long one where there is no GPU utilization to confirm.
+        The short window where the GPU is seen to be idle; the long one where nothing confirms that: a dcgm-exporter's
+        numbers are older than the short window is long.
         """
         short = self._since(pod, now_seconds - self._short_seconds)
-        if all(reading.gpu_utilization_percent is not None for reading in short):
+        if all(reading.gpu_utilization_percent is not None and not reading.gpu_is_of_node for reading in short):
             idle = all((reading.gpu_utilization_percent or 0.0) <= IDLE_GPU_PERCENT for reading in short)
             return idle and _waits_in_vain(short)
         long = self._since(pod, now_seconds - self._long_seconds)
@@ -178,6 +186,15 @@ def _gpu_utilization(readings: Readings) -> float | None:
     """Mean of one pod over the window: single samples jump. Unknown as soon as the last reading lacks it."""
     values = [reading.gpu_utilization_percent for reading in readings if reading.gpu_utilization_percent is not None]
     return fmean(values) if values and readings[-1].gpu_utilization_percent is not None else None
+
+
+def _gpu_metrics_source(readings: Readings) -> GpuMetricsSource:
+    told = {reading.gpu_is_of_node for reading in readings if reading.gpu_utilization_percent is not None}
+    if not told:
+        return "none"
+    if len(told) > 1:
+        return "mixed"
+    return "dcgm-exporter" if told == {True} else "engine"
 
 
 def _total(values: Iterable[float | None]) -> float | None:

@@ -39,6 +39,7 @@ class Rest(TypedDict):
 
     load: FleetLoad | None
     load_is_new: bool
+    misconfigured_pods: tuple[str, ...]
     node_gpus: tuple[NodeGpu, ...] | None
     corrections: Mapping[CorrectionKey, Correction]
 

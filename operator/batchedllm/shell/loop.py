@@ -42,6 +42,9 @@ class LoadSource(Protocol):
     def load(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> FleetLoad | None:
         """Return what the pods say together; None if none was scraped yet."""
 
+    def misconfigured(self, key: Key, now_seconds: float) -> tuple[str, ...]:
+        """Return the pods, ready or not, that cannot use their admission files."""
+
     def is_new(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> bool:
         """Tell whether the load may be known better in a moment: its pods have only just begun to be scraped."""
 
@@ -120,6 +123,7 @@ class Loop:
             resource,
             known,
             load=self.loads.load(key, ready, now_seconds),
+            misconfigured_pods=self.loads.misconfigured(key, now_seconds),
             load_is_new=self.loads.is_new(key, ready, now_seconds),
             node_gpus=gpus,
             corrections=await self.corrections.table(now_seconds),

@@ -8,9 +8,10 @@ import logging
 import random
 import time
 from collections.abc import Awaitable, Callable, Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 
+from batchedllm.api.names import ENGINE_PORT
 from batchedllm.core.metrics import parse
 from batchedllm.core.readings import FleetLoad, PodReading
 from batchedllm.core.windows import STALE_AFTER_SCRAPES, Windows
@@ -32,6 +33,9 @@ class Target:
     pod: str
     address: str
     """The pod's IP, from its status."""
+    port: int = ENGINE_PORT
+    node: str = ""
+    """Name of the node whose GPUs the pod has; empty where it has none of NVIDIA's."""
 
 
 Fetch = Callable[[Target], Awaitable[str]]
@@ -56,12 +60,28 @@ class ScrapeObserver(Protocol):
         """Hear that a scrape failed."""
 
 
-class _Silence:
+class NodeGpus(Protocol):
+    """Who else may know how busy a pod's GPUs are."""
+
+    def utilization_percent(self, target: Target) -> float | None:
+        """Return the percent that the pod's GPUs were busy; None: not known. Must neither block nor raise."""
+
+
+class _Nobody:
+    """Where nobody else knows."""
+
+    def utilization_percent(self, target: Target) -> float | None:
+        """Know nothing."""
+
+
+class Silence:
     """The observer of who does not want to know."""
 
-    def scraped(self, key: Key, pod: str, seconds: float) -> None: ...
+    def scraped(self, key: Key, pod: str, seconds: float) -> None:
+        """Hear nothing."""
 
-    def failed(self, key: Key, pod: str, reason: str) -> None: ...
+    def failed(self, key: Key, pod: str, reason: str) -> None:
+        """Hear nothing."""
 
 
 @dataclass(slots=True)
@@ -95,18 +115,20 @@ class Scraper:
         interval_seconds: float = 2.0,
         time_cap_seconds: float = 1.5,
         observer: ScrapeObserver | None = None,
+        node_gpus: NodeGpus | None = None,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         """Scrape each target every `interval_seconds`, giving up on it after `time_cap_seconds`.
 
         `jitter` returns a number in [0, 1): the share of an interval that a new target waits for its first scrape, so
-        that a hundred pods are spread over it.
+        that a hundred pods are spread over it. `node_gpus` is asked for what a pod does not tell of its GPUs.
         """
         self._fetch = fetch
         self._interval_seconds = interval_seconds
         self._time_cap_seconds = time_cap_seconds
-        self._observer: ScrapeObserver = observer or _Silence()
+        self._observer: ScrapeObserver = observer or Silence()
+        self._node_gpus: NodeGpus = node_gpus or _Nobody()
         self._clock = clock
         self._jitter = jitter
         self._waker = Waker(on_change, interval_seconds, clock)
@@ -133,6 +155,11 @@ class Scraper:
         """Tell the load over the ready pods at the monotonic time `now_seconds`; None: none was ever read."""
         model = self._models.get(key)
         return model.windows.load(ready_pods, now_seconds) if model else None
+
+    def misconfigured(self, key: Key, now_seconds: float) -> tuple[str, ...]:
+        """Tell which pods, ready or not, cannot use their admission files."""
+        model = self._models.get(key)
+        return model.windows.misconfigured(now_seconds) if model else ()
 
     def is_new(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> bool:
         """Tell whether the load may be known better in a moment: pods of a new BatchedLLM were not yet read twice.
@@ -184,7 +211,7 @@ class Scraper:
             async with asyncio.timeout(self._time_cap_seconds):
                 text = await self._fetch(target)
             self._observer.scraped(key, target.pod, self._clock() - started)
-            self._heard(key, target, parse(text, target.pod, self._clock()))
+            self._heard(key, target, self._with_gpus(target, parse(text, target.pod, self._clock())))
         except TimeoutError:
             self._failed(key, target, "timeout")
         except ScrapeError as error:
@@ -193,6 +220,13 @@ class Scraper:
         except Exception:
             LOG.exception("scrape of %s in %s failed in a way it should not", target.pod, key)
             self._failed(key, target, "bug")
+
+    def _with_gpus(self, target: Target, reading: PodReading) -> PodReading:
+        """Add what the pod's node says of its GPUs, where the engine says nothing: a stock image has no exporter."""
+        if reading.gpu_utilization_percent is not None or not target.node:
+            return reading
+        percent = self._node_gpus.utilization_percent(target)
+        return replace(reading, gpu_utilization_percent=percent, gpu_is_of_node=percent is not None)
 
     def _heard(self, key: Key, target: Target, reading: PodReading) -> None:
         model = self._model_of(key, target)

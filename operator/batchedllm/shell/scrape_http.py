@@ -7,7 +7,7 @@ from typing import Final
 
 import aiohttp
 
-from batchedllm.api.names import ENGINE_PORT, METRICS_PATH
+from batchedllm.api.names import METRICS_PATH
 from batchedllm.shell.scrape import ScrapeError, Target
 
 BODY_CAP_BYTES: Final = 4 * 1024 * 1024
@@ -47,7 +47,7 @@ def pod_url(target: Target) -> str:
             f"pod {target.pod}: {address} is loopback, link-local, multicast or unspecified, so not a pod's own",
         )
     host = f"[{address}]" if address.version == 6 else str(address)  # noqa: PLR2004 - the protocol's name
-    return f"http://{host}:{ENGINE_PORT}{METRICS_PATH}"
+    return f"http://{host}:{target.port}{METRICS_PATH}"
 
 
 def proxy_url(server: str) -> Callable[[Target], str]:
@@ -55,13 +55,13 @@ def proxy_url(server: str) -> Callable[[Target], str]:
 
     def url(target: Target) -> str:
         pods = f"{server.rstrip('/')}/api/v1/namespaces/{target.namespace}/pods"
-        return f"{pods}/{target.pod}:{ENGINE_PORT}/proxy{METRICS_PATH}"
+        return f"{pods}/{target.pod}:{target.port}/proxy{METRICS_PATH}"
 
     return url
 
 
 def no_headers() -> Mapping[str, str]:
-    """Send nothing along: engines need no authentication for their metrics."""
+    """Send nothing along: metrics need no authentication."""
     return {}
 
 

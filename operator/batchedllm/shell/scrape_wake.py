@@ -23,8 +23,8 @@ class Pulse:
     queue_depth: float
     running: float
     gpu_utilization_percent: float
-    contract: frozenset[tuple[str, tuple[str, ...]]]
-    """Pods and what they do not report."""
+    contract: frozenset[tuple[str, tuple[str, ...], bool]]
+    """Pods, what they do not report, and whether they cannot use their admission files."""
 
     @classmethod
     def of(cls, readings: Sequence[PodReading]) -> "Pulse":
@@ -34,7 +34,7 @@ class Pulse:
             sum(reading.queue_depth or 0.0 for reading in readings),
             sum(reading.running or 0.0 for reading in readings),
             sum(gpu) / len(gpu) if gpu else 0.0,
-            frozenset((reading.pod, reading.missing) for reading in readings),
+            frozenset((reading.pod, reading.missing, reading.is_misconfigured) for reading in readings),
         )
 
     def is_urgent_after(self, before: "Pulse | None") -> bool:

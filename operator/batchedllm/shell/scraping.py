@@ -11,6 +11,9 @@ from batchedllm import settings
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
 from batchedllm.shell import connection
+from batchedllm.shell.cluster import Cluster
+from batchedllm.shell.dcgm import NodeExporters
+from batchedllm.shell.dcgm_pods import ExporterPods
 from batchedllm.shell.key import Key
 from batchedllm.shell.scrape import Scraper, Target
 from batchedllm.shell.scrape_http import HttpFetch, open_session, proxy_url
@@ -22,12 +25,24 @@ TOKEN_REFRESH_SECONDS: Final = 60.0
 def targets_of(pods: Sequence[Manifest]) -> list[Target]:
     """Return the pods worth asking: running, with an address, and not on their way out."""
     return [
-        Target(pod["metadata"]["namespace"], pod["metadata"]["name"], pod["status"]["podIP"])
+        Target(
+            pod["metadata"]["namespace"],
+            pod["metadata"]["name"],
+            pod["status"]["podIP"],
+            node=_node_of_gpus(pod.get("spec") or {}),
+        )
         for pod in pods
         if pod.get("status", {}).get("phase") == "Running"
         and pod["status"].get("podIP")
         and not pod["metadata"].get("deletionTimestamp")
     ]
+
+
+def _node_of_gpus(spec: Manifest) -> str:
+    """Return the pod's node, if a container has GPUs, or MIG instances, by NVIDIA's device plugin; else nothing."""
+    limits = ((one.get("resources") or {}).get("limits") or {} for one in spec.get("containers", ()))
+    has_gpus = any(resource.startswith("nvidia.com/") for one in limits for resource in one)
+    return str(spec.get("nodeName") or "") if has_gpus else ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +58,10 @@ class ScrapedLoads:
     def load(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> FleetLoad | None:
         """Return what the pods say together; None if none was scraped yet."""
         return self.scraper.load(str(key), ready_pods, now_seconds)
+
+    def misconfigured(self, key: Key, now_seconds: float) -> tuple[str, ...]:
+        """Return the pods, ready or not, that cannot use their admission files."""
+        return self.scraper.misconfigured(str(key), now_seconds)
 
     def is_new(self, key: Key, ready_pods: Iterable[str], now_seconds: float) -> bool:
         """Tell whether the load may be known better in a moment."""
@@ -66,6 +85,21 @@ class ScrapeTelemetry:
     def failed(self, _key: str, _pod: str, reason: str) -> None:
         """Take note of a failed scrape."""
         self.telemetry.scrape_failed(reason)
+
+
+@dataclass(frozen=True, slots=True)
+class ExporterTelemetry:
+    """Counts scrapes of nodes' GPU exporters in the operator's own metrics."""
+
+    telemetry: Telemetry
+
+    def scraped(self, _node: str, _pod: str, _seconds: float) -> None:
+        """Take note of a successful scrape."""
+        self.telemetry.exporter_scraped("ok")
+
+    def failed(self, _node: str, _pod: str, reason: str) -> None:
+        """Take note of a failed scrape."""
+        self.telemetry.exporter_scraped(reason)
 
 
 @dataclass(slots=True)
@@ -94,7 +128,7 @@ class Authorization:
 async def open_scraper(
     stack: AsyncExitStack,
     chosen: settings.Settings,
-    configuration: connection.Connection,
+    cluster: Cluster,
     telemetry: Telemetry,
     on_change: Callable[[Key], None],
 ) -> ScrapedLoads:
@@ -102,18 +136,25 @@ async def open_scraper(
     session = await stack.enter_async_context(open_session())
     fetch = HttpFetch(session)
     if chosen.scrape_through == "api-server":
-        authorization = Authorization(configuration)
+        authorization = Authorization(cluster.configuration)
         await authorization.refresh()
         renewal = asyncio.create_task(authorization.run())
         stack.callback(renewal.cancel)
-        context = connection.ssl_context(configuration)
-        url_of = proxy_url(configuration.host)
+        context = connection.ssl_context(cluster.configuration)
+        url_of = proxy_url(cluster.configuration.host)
         fetch = HttpFetch(session, url_of=url_of, headers=authorization.headers, ssl=context)
+    exporters = None
+    if chosen.dcgm_exporters:
+        find = ExporterPods(cluster, chosen.dcgm_exporter_namespace).find
+        seconds, observer = chosen.scrape_interval_seconds, ExporterTelemetry(telemetry)
+        exporters = NodeExporters(fetch, find, interval_seconds=seconds, observer=observer)
+        stack.push_async_callback(exporters.close)
     scraper = Scraper(
         fetch,
         on_change=lambda text: on_change(Key.parse(text)),
         interval_seconds=chosen.scrape_interval_seconds,
         observer=ScrapeTelemetry(telemetry),
+        node_gpus=exporters,
     )
     stack.push_async_callback(scraper.close)
     telemetry.observe_scrapes(lambda: scraper.ages_seconds(time.monotonic()))

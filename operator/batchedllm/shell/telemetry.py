@@ -41,6 +41,9 @@ class Telemetry:
         )
         self._writes = self._counter("writes", "Successful writes by verb and kind.", "verb", "kind")
         self._scrapes = self._counter("scrapes", "Scrapes of engine pods by result.", "result")
+        self._exporter_scrapes = self._counter(
+            "dcgm_exporter_scrapes", "Scrapes of dcgm-exporters by result.", "result"
+        )
         self._scrape_seconds = Histogram(
             f"{_PREFIX}_scrape_duration_seconds",
             "Duration of a successful scrape of one pod.",
@@ -130,6 +133,10 @@ class Telemetry:
     def scrape_failed(self, reason: str) -> None:
         """Take note of a failed scrape."""
         self._scrapes.labels(reason).inc()
+
+    def exporter_scraped(self, result: str) -> None:
+        """Take note of a scrape of a node's dcgm-exporter; `result` is `ok`, or why it failed."""
+        self._exporter_scrapes.labels(result).inc()
 
     def forget(self, key: Key) -> None:
         """Remove the series of a BatchedLLM that is gone."""

@@ -6,7 +6,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
 from batchedllm.core.metrics import CONTRACT, parse
-from batchedllm.core.readings import PodReading
+from batchedllm.core.readings import LatencyHistogram, PodReading
 
 REAL_SCRAPE = (Path(__file__).parents[2] / "data" / "vllm_0_32_metrics.txt").read_text()
 
@@ -281,3 +281,55 @@ def test_what_the_engine_says_of_its_kv_cache_is_read_from_the_labels():
 )
 def test_an_engine_that_says_nothing_readable_of_its_cache_says_nothing(line):
     assert read(f"{COMPLETE}{line}\n").cache_labels in ((), (("block_size", "16"),))
+
+
+WAITS = (
+    'batchedllm_engine:admission_queue_seconds_bucket{{class="{0}",le="1.0"}} {1}\n'
+    'batchedllm_engine:admission_queue_seconds_bucket{{class="{0}",le="5.0"}} {2}\n'
+    'batchedllm_engine:admission_queue_seconds_bucket{{class="{0}",le="+Inf"}} {3}\n'
+)
+
+
+def test_the_wait_before_the_engine_is_that_of_all_classes():
+    reading = read(COMPLETE + WAITS.format("high", 4, 4, 4) + WAITS.format("low", 1, 6, 9))
+
+    assert reading.admission_wait == LatencyHistogram((1.0, 5.0), (5.0, 5.0, 3.0))
+    assert reading.missing == ()
+
+
+def test_without_the_middleware_there_is_no_such_wait():
+    assert read(COMPLETE).admission_wait is None
+
+
+def test_a_wait_that_cannot_be_read_is_named():
+    reading = read(COMPLETE + WAITS.format("low", 9, 6, 9))
+
+    assert reading.admission_wait is None
+    assert reading.missing == (
+        "batchedllm_engine:admission_queue_seconds (a larger bucket holds less than a smaller one)",
+    )
+
+
+def test_what_an_image_tells_of_its_memory_is_read_by_term():
+    text = (
+        'batchedllm_engine:memory_bytes{term="weights"} 1.61e+10\nbatchedllm_engine:memory_bytes{term="kv_cache"} 5e9\n'
+    )
+
+    assert read(COMPLETE + text).memory_bytes == (("kv_cache", 5e9), ("weights", 1.61e10))
+    assert read(COMPLETE).memory_bytes == ()
+
+
+@pytest.mark.parametrize("value", ["NaN", "-1", "x"])
+def test_an_account_of_memory_with_a_term_that_cannot_be_read_is_none(value: str):
+    text = (
+        f'batchedllm_engine:memory_bytes{{term="weights"}} {value}\nbatchedllm_engine:memory_bytes{{term="total"}} 9\n'
+    )
+
+    assert read(COMPLETE + text).memory_bytes == ()
+
+
+@pytest.mark.parametrize(("value", "misconfigured"), [("0", True), ("1", False), (None, False)])
+def test_a_pod_says_whether_it_can_use_its_admission_files(value: str | None, misconfigured: bool):
+    text = "" if value is None else f"batchedllm_engine:admission_configuration_valid {value}\n"
+
+    assert read(COMPLETE + text).is_misconfigured is misconfigured

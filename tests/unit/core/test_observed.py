@@ -116,3 +116,44 @@ def test_how_long_a_start_takes_is_read_from_the_pods_that_serve():
 def test_how_long_a_start_takes_is_unknown_before_one_was_seen():
     assert fleet(1, pod("a")).startup_seconds is None
     assert fleet(1).startup_seconds is None
+
+
+def of_misconfigured(*pods, spec=None):
+    cr = resource({"admission": {"apiKeys": {"secretRef": {"name": "clients", "key": "keys.yaml"}}}, **(spec or {})})
+    names = tuple(one["metadata"]["name"] for one in pods)
+    return observe(gathered(cr, children=(deployment(len(pods)),), pods=pods, misconfigured_pods=names), NOW)
+
+
+def test_a_pod_that_cannot_use_its_keys_serves_on_and_is_told_of_with_the_secrets_name():
+    (failure,) = of_misconfigured(pod("a")).failures
+
+    assert failure.reason == "AdmissionConfigurationInvalid"
+    assert "what it had before still holds" in failure.message
+    assert "keys.yaml of the Secret clients" in failure.message
+    assert "kubectl logs a " in failure.message
+
+
+def test_a_pod_that_cannot_start_admitting_is_not_merely_silent():
+    silent = pod("a", ready=False, state={"started": True, "state": {"running": {}}}, conditions=[SILENT])
+
+    (failure,) = of_misconfigured(silent).failures
+
+    assert failure.reason == "AdmissionConfigurationInvalid"
+    assert "answers 503 until that is mended" in failure.message
+
+
+def test_a_pod_that_fails_otherwise_is_told_of_by_that():
+    (failure,) = of_misconfigured(pod("a", ready=False, state=CRASHED)).failures
+
+    assert failure.reason == "Crashed"
+
+
+def test_without_keys_only_the_operators_own_file_can_be_meant():
+    (failure,) = of_misconfigured(pod("a"), spec={"admission": {}}).failures
+
+    assert "ConfigMap llama-admission" in failure.message
+    assert "Secret" not in failure.message
+
+
+def test_replicas_that_cannot_use_their_keys_are_no_reason_to_add_no_others():
+    assert of_misconfigured(pod("a"), pod("b", ready=False)).fleet.failing == 0

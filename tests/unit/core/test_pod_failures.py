@@ -220,3 +220,51 @@ def test_an_evicted_pod_is_news_for_ten_minutes(seconds, expected):
 
     assert is_old_news(pod("a", ready=False, phase="Failed", conditions=[condition]), NOW.wall) is expected
     assert is_old_news(pod("a", ready=False, conditions=[condition]), NOW.wall) is False
+
+
+def checked(reason, code, words="do this"):
+    return ended(f"preflight: {reason}: {words}", code=code)
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"),
+    [
+        (10, "GatedModel"),
+        (11, "NoSuchModel"),
+        (12, "NoSuchRevision"),
+        (13, "NoNetwork"),
+        (20, "NoGpu"),
+        (21, "OldDriver"),
+        (22, "OldGpu"),
+        (23, "TooFewGpus"),
+        (24, "TooLittleGpuMemory"),
+        (25, "TooLittleSharedMemory"),
+        (26, "NoToken"),
+        (27, "NoWeights"),
+    ],
+)
+def test_what_the_image_found_before_vllm_is_told_by_its_own_reason_and_words(code, reason):
+    found = judged(checked(reason, code, "set gpu.perReplica"))
+
+    assert (found.reason, found.message) == (reason, "the start was checked before vLLM: set gpu.perReplica")
+
+
+def test_the_words_may_be_in_the_log_where_the_termination_message_could_not_be_written():
+    found = judged(ended("", code=23), log="INFO x\nERROR 07-01 [main] preflight: TooFewGpus: 4 GPUs are needed\n")
+
+    assert (found.reason, found.message) == ("TooFewGpus", "the start was checked before vLLM: 4 GPUs are needed")
+
+
+@pytest.mark.parametrize(
+    "state", [ended("Segmentation fault", code=20), checked("NoGpu", 1), checked("NoGpu", 21)], ids=str
+)
+def test_an_exit_code_alone_or_words_alone_are_no_finding_of_the_image(state):
+    assert judged(state).reason == "Crashed"
+
+
+def test_what_was_found_before_vllm_needs_no_log():
+    assert not wants_log(pod("llama-1", ready=False, state=checked("NoToken", 26)))
+
+
+def test_a_token_that_slipped_into_the_words_is_blotted_out():
+    assert "hf_abcdefghijkl" not in judged(checked("GatedModel", 10, "token hf_abcdefghijkl refused")).message

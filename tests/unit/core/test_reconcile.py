@@ -218,6 +218,7 @@ def test_a_ready_replica_makes_the_model_ready_and_ends_reconciling():
         "queueDepth": 0,
         "running": 0,
         "gpuUtilization": 0,
+        "gpuMetricsSource": "engine",
         "kvCacheUsage": 0,
         "tokensPerSecond": 0,
     }
@@ -266,12 +267,23 @@ def test_load_alone_is_written_only_now_and_then():
 
 
 def test_what_is_unknown_is_left_out_of_the_load():
-    fleet = load(gpu_utilization_percent_mean=None, no_gpu_metrics=True)
+    fleet = load(gpu_utilization_percent_mean=None, no_gpu_metrics=True, gpu_metrics_source="none")
 
     status = reconcile(settled(resource(), pods=(pod("llama-1"),), fleet=fleet), DEFAULTS, NOW).status
 
     assert "gpuUtilization" not in status["load"]
+    assert status["load"]["gpuMetricsSource"] == "none"
     assert "no GPU utilization is reported" in conditions(status)["MetricsContract"]["message"]
+
+
+@pytest.mark.parametrize("source", ["dcgm-exporter", "mixed"])
+def test_who_tells_of_the_gpus_is_told_where_it_is_not_the_engine(source):
+    fleet = load(gpu_metrics_source=source)
+
+    status = reconcile(settled(resource(), pods=(pod("llama-1"),), fleet=fleet), DEFAULTS, NOW).status
+
+    assert status["load"]["gpuMetricsSource"] == source
+    assert "the nodes' dcgm-exporter" in conditions(status)["MetricsContract"]["message"]
 
 
 def test_spec_replicas_in_mode_auto_is_not_silently_ignored():

@@ -85,6 +85,30 @@ def test_a_fleet_without_gpu_metrics_says_so() -> None:
     assert load(windows(reading("a"), reading("b")), "ab", 0.0).no_gpu_metrics
 
 
+@pytest.mark.parametrize(
+    ("of_node", "source"),
+    [((False, False), "engine"), ((True, True), "dcgm-exporter"), ((True, False), "mixed")],
+)
+def test_who_told_of_the_gpus_is_known(of_node, source) -> None:
+    first, second = (
+        reading(name, gpu_utilization_percent=50.0, gpu_is_of_node=one) for name, one in zip("ab", of_node, strict=True)
+    )
+
+    assert load(windows(first, second), "ab", 0.0).gpu_metrics_source == source
+    assert load(windows(reading("a")), "a", 0.0).gpu_metrics_source == "none"
+
+
+def test_a_nodes_idle_gpu_does_not_make_a_pod_stalled_within_the_short_window_as_it_may_be_half_a_minute_old() -> None:
+    values = {"queue": 5.0, "prompt_tokens_total": 9.0, "generation_tokens_total": 9.0, "gpu_utilization_percent": 0.0}
+    of_engine = windows(*(reading("a", at, **values) for at in (0, 2, 4, 6)))
+    of_node = windows(*(reading("a", at, **values, gpu_is_of_node=True) for at in (0, 2, 4, 6)))
+    for_a_minute = windows(*(reading("a", at, **values, gpu_is_of_node=True) for at in range(0, 62, 2)))
+
+    assert load(of_engine, "a", 6.0).stalled_pods == ("a",)
+    assert load(of_node, "a", 6.0).stalled_pods == ()
+    assert load(for_a_minute, "a", 60.0).stalled_pods == ("a",)
+
+
 def test_gpu_utilization_is_averaged_over_the_short_window_because_samples_jump() -> None:
     kept = windows(*(reading(at=at, gpu_utilization_percent=p) for at, p in ((0, 0.0), (10, 80.0), (12, 100.0))))
 

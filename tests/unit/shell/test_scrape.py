@@ -340,3 +340,51 @@ async def test_a_hundred_new_pods_are_spread_over_the_interval(pods: Pods, seen:
     await scraper.close()
 
     assert starts[99] - starts[0] > 0.4
+
+
+class Nodes:
+    """What the exporter of a node says of the pods there."""
+
+    def utilization_percent(self, target: Target) -> float | None:
+        return {"a": 75.0}.get(target.pod)
+
+
+@pytest.mark.parametrize(
+    ("pod", "node", "said", "found"),
+    [
+        ("a", "n1", "", (75.0, "dcgm-exporter")),
+        ("a", "n1", "DCGM_FI_DEV_GPU_UTIL 20\n", (20.0, "engine")),
+        ("b", "n1", "", (None, "none")),
+        ("a", "", "", (None, "none")),
+    ],
+    ids=["the node tells", "the engine comes first", "the node does not know the pod", "the pod has no GPU"],
+)
+async def test_the_node_is_asked_for_what_the_engine_does_not_tell_of_its_gpus(
+    pods: Pods, pod: str, node: str, said: str, found: tuple[float | None, str]
+) -> None:
+    made = Scraper(
+        pods.fetch, on_change=lambda _: None, interval_seconds=INTERVAL, node_gpus=Nodes(), jitter=lambda: 0.0
+    )
+    pods.bodies[pod] = body() + said
+    made.set_targets(KEY, [Target("default", pod, "10.0.0.1", node=node)])
+    await until(lambda: made.load(KEY, [pod], time.monotonic()))
+    load = made.load(KEY, [pod], time.monotonic())
+    await made.close()
+
+    assert load is not None
+    assert (load.gpu_utilization_percent_mean, load.gpu_metrics_source) == found
+
+
+async def test_a_pod_that_cannot_use_its_admission_files_is_told_of_at_once_ready_or_not(
+    scraper: Scraper, pods: Pods, seen: Seen
+) -> None:
+    scraper.set_targets(KEY, targets("a"))
+    await until(lambda: seen.good["a"] > 3)
+    assert scraper.misconfigured(KEY, time.monotonic()) == ()
+    seen.woken.clear()
+
+    pods.bodies["a"] = body() + "batchedllm_engine:admission_configuration_valid 0\n"
+    await until(lambda: seen.woken)
+
+    assert scraper.misconfigured(KEY, time.monotonic()) == ("a",)
+    assert scraper.misconfigured("default/other", time.monotonic()) == ()

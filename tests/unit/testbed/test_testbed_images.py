@@ -3,6 +3,7 @@
 import hashlib
 import io
 import json
+import sys
 import tarfile
 from pathlib import Path
 
@@ -32,6 +33,13 @@ def test_a_target_needs_its_own_files_and_those_of_the_stages_it_stands_on():
 
     assert target.base_images == ("docker.io/library/python:3.11-slim",)
     assert target.sources == ("requirements.txt", "source/a", "source/b")
+
+
+def test_the_image_that_a_target_lies_on_is_found_through_its_stages():
+    text = DOCKERFILE + "FROM gpu AS final\nCOPY --from=sim /opt /opt\n"
+
+    assert dockerfile.target(text, "final", {}).base_image == "example.com/gpu:1"
+    assert dockerfile.target(text, "build", {}).base_image == "docker.io/library/python:3.11-slim"
 
 
 def test_stages_beside_the_target_do_not_count():
@@ -254,3 +262,39 @@ def test_a_successor_is_the_same_image_under_another_digest_without_its_layers(t
     ]
     assert len(names) == 4, "the layout, the index, the config and the manifest"
     assert written("second")[0]["digest"] != named["digest"]
+
+
+def printing(words):
+    return [sys.executable, "-c", f"print({words!r})"]
+
+
+def test_the_digest_of_a_base_image_becomes_a_build_argument():
+    digest = f"sha256:{'a' * 64}"
+
+    assert base_images.digest(printing(digest), "example.com/gpu:1") == digest
+    assert ("BASE_DIGEST", digest) in RECIPE.on(digest).arguments
+
+
+@pytest.mark.parametrize("words", ["a stand-in", "", "sha256:abc"])
+def test_a_digest_that_cannot_be_looked_up_is_said_and_left_out(words, capsys):
+    assert base_images.digest(printing(words), "example.com/gpu:1") == ""
+    assert "the digest of example.com/gpu:1 cannot be looked up" in capsys.readouterr().err
+    assert RECIPE.on("") == RECIPE
+
+
+def test_a_registry_that_does_not_answer_is_quoted(capsys):
+    command = [sys.executable, "-c", "raise SystemExit('dial tcp: no route to host')"]
+
+    assert base_images.digest(command, "example.com/gpu:1") == ""
+    assert "no route to host" in capsys.readouterr().err
+
+
+def test_the_bill_of_materials_is_made_for_every_image_and_is_in_no_layer_of_the_tool():
+    for name in images.PROJECT:
+        recipe, _ = images._recipe(images.PROJECT[name], Path(__file__).parents[3])
+        final = dockerfile.stages(recipe.dockerfile.read_text(), {})
+        target = next((one for one in final if one.name == recipe.target), final[-1])
+        labels = next(line for line in target.instructions if line.startswith("LABEL"))
+        assert 'dev.batchedllm.sbom="/usr/share/sbom/image.cdx.json"' in labels, name
+        assert recipe.arguments == (("VERSION", images.project_version()),)
+        assert not any("/opt/sbom" in line for line in target.instructions), name

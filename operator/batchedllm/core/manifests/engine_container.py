@@ -35,17 +35,23 @@ def _own_environment(spec: BatchedLLMSpec) -> dict[str, str]:
 
     `USER`: without it, looking up a user id that the image does not know ends PyTorch.
     `VLLM_ENGINE_READY_TIMEOUT_S`: vLLM gives up after 600 s on its own, which is too early for a large model.
+    What is compiled at a start (by vLLM, PyTorch, Triton and the CUDA driver, each with a place of its own) lies on the
+    cache volume, so that the next start finds it; FlashInfer's place, `~/.cache/flashinfer`, is there by itself.
     """
     environment = {
         "HOME": HOME_PATH,
         "USER": "engine",
         "HF_HOME": f"{CACHE_PATH}/huggingface",
         "VLLM_CACHE_ROOT": f"{CACHE_PATH}/vllm",
+        "TORCHINDUCTOR_CACHE_DIR": f"{CACHE_PATH}/torchinductor",
         "TRITON_CACHE_DIR": f"{CACHE_PATH}/triton",
+        "CUDA_CACHE_PATH": f"{CACHE_PATH}/nv",
         "VLLM_NO_USAGE_STATS": "1",
         "HF_HUB_DISABLE_TELEMETRY": "1",
         "VLLM_ENGINE_READY_TIMEOUT_S": str(spec.rollout.startup_seconds),
     }
+    if spec.engine.cache.startup_plan is not None:
+        environment["VLLM_ENABLE_STARTUP_PLAN"] = str(int(spec.engine.cache.startup_plan))
     if hugging_face_token(spec) is not None:
         environment["HF_TOKEN_PATH"] = HF_TOKEN_FILE
     return environment

@@ -102,6 +102,15 @@ def actual_of_labels(labels: Mapping[str, str]) -> Actual:
     return _actual(found)
 
 
+def actual_of_terms(memory_bytes: Mapping[str, float]) -> Actual:
+    """Return what an engine image's metric `memory_bytes` says: the same terms as its log, by the same names.
+
+    Terms of a later version that are not known are left out.
+    """
+    known = {field.name for field in fields(Actual)} - _COUNTS - _RATIOS
+    return Actual(**{term: Bytes(round(size)) for term, size in memory_bytes.items() if term in known})  # type: ignore[arg-type]
+
+
 def merged(first: Actual, second: Actual) -> Actual:
     """Return both accounts in one; where both say something, the first counts."""
     missing = {

@@ -7,7 +7,7 @@ from typing import Any, Final
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.core.conditions import Verdict
 from batchedllm.core.failure import Failure
-from batchedllm.core.memory.actual import Actual, actual_of_labels, actual_of_log, merged
+from batchedllm.core.memory.actual import Actual, actual_of_labels, actual_of_log, actual_of_terms, merged
 from batchedllm.core.memory.drift import NOTEWORTHY_PERCENT, drifts
 from batchedllm.core.memory.fixes import fixes
 from batchedllm.core.memory.plan import plan
@@ -57,10 +57,19 @@ def afterwards(planned: Gate, load: FleetLoad | None, replicas: Replicas, start_
     reported = actual_of_labels(labels)
     if reported.kv_tokens is None and reported.blocks is None:
         return Afterwards(planned.condition)
-    if pod not in start_logs:
+    account = _account(pod, load, start_logs)
+    if account is None:
         return Afterwards(_judged(planned, reported), _status(planned, reported), wants_start_log_of=pod)
-    actual = merged(reported, actual_of_log(start_logs[pod]))
+    actual = merged(reported, account)
     return Afterwards(_judged(planned, actual), _status(planned, actual), _lesson(planned, actual, pod))
+
+
+def _account(pod: str, load: FleetLoad | None, start_logs: Mapping[str, str]) -> Actual | None:
+    """Return what the pod's engine says its memory went to: by its metric, else in its log if that was read."""
+    terms = next((one.memory_bytes for one in (load.readings if load else ()) if one.pod == pod), ())
+    if terms:
+        return actual_of_terms(dict(terms))
+    return actual_of_log(start_logs[pod]) if pod in start_logs else None
 
 
 def _status(planned: Gate, actual: Actual) -> dict[str, Any]:

@@ -26,6 +26,8 @@ class Increment(NamedTuple):
     finished: float
     first_tokens: float
     """Requests whose first token came out."""
+    admitted: float
+    """Requests that left a queue before the engine for it; 0 where there is no such queue."""
     prompt_tokens: float
     generation_tokens: float
     step_seconds: float
@@ -35,12 +37,13 @@ class Increment(NamedTuple):
     """Requests that waited at both ends, at least."""
     queued_before: float
     late: tuple[Late, ...]
-    """Requests whose first token came too late, and ones whose tokens came too slowly."""
+    """Requests whose first token came too late, or that had waited too long before the engine for it to be in time, and
+    ones whose tokens came too slowly."""
 
     @property
     def answered(self) -> float:
         """Requests that `late` speaks of."""
-        return max(self.first_tokens, self.finished)
+        return max(self.first_tokens, self.finished, self.admitted)
 
     @property
     def tokens_per_second(self) -> float:
@@ -83,6 +86,7 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
     present = (new.queue_depth or 0.0) + (new.running or 0.0)
     was_present = (old.queue_depth or 0.0) + (old.running or 0.0)
     first_tokens, too_late = _slow(old.time_to_first_token, new.time_to_first_token, allowed_seconds)
+    admitted, too_long = _slow(old.admission_wait, new.admission_wait, allowed_seconds)
     _, too_slow = _slow(old.time_per_output_token, new.time_per_output_token, itl_seconds)
     return Increment(
         pod=new.pod,
@@ -91,13 +95,14 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
         arrived=max(0.0, present - was_present + finished) + _growth(old.rejections_total, new.rejections_total),
         finished=finished,
         first_tokens=first_tokens,
+        admitted=admitted,
         prompt_tokens=_growth(old.prompt_tokens_total, new.prompt_tokens_total),
         generation_tokens=_growth(old.generation_tokens_total, new.generation_tokens_total),
         step_seconds=_growth(old.step_seconds_total, new.step_seconds_total),
         step_tokens=_growth(old.step_tokens_total, new.step_tokens_total),
         queued_throughout=min(old.queue_depth or 0.0, new.queue_depth or 0.0),
         queued_before=old.queue_depth or 0.0,
-        late=(*too_late, *(Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow)),
+        late=(*_more(too_late, too_long), *(Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow)),
     )
 
 
@@ -118,10 +123,19 @@ def _slow(
     return sum(counts), late(new.bounds_seconds, counts, allowed_seconds)
 
 
+def _more(too_late: tuple[Late, ...], too_long: tuple[Late, ...]) -> tuple[Late, ...]:
+    """Return the late requests of the engine's account or of the queue's before it, whichever has more of them.
+
+    The engine's time to first token begins where the wait before it ends. Some requests may be in both accounts, which
+    name none: so many are late at least.
+    """
+    return max(too_late, too_long, key=lambda late_ones: sum(one.requests for one in late_ones))
+
+
 def _is_plausible(one: Increment) -> bool:
     """Tell whether an engine can have done it."""
     late_requests = [late.requests for late in one.late]
-    requests = (one.arrived, one.finished, one.first_tokens, *late_requests)
+    requests = (one.arrived, one.finished, one.first_tokens, one.admitted, *late_requests)
     work = (one.prompt_tokens, one.generation_tokens, one.step_tokens, one.step_seconds)
     waiting = (one.queued_throughout, one.queued_before)
     return _are_within(requests, MOST_REQUESTS_PER_SECOND * one.seconds) and _are_within(

@@ -82,6 +82,21 @@ def test_a_cache_can_be_shared_or_bounded():
     assert bounded["emptyDir"] == {"sizeLimit": "50Gi"}
 
 
+def test_whatever_is_compiled_lies_on_the_cache_volume_for_the_next_start():
+    places = ("VLLM_CACHE_ROOT", "TORCHINDUCTOR_CACHE_DIR", "TRITON_CACHE_DIR", "CUDA_CACHE_PATH", "HF_HOME")
+    made = environment()
+
+    assert all(made[place].startswith("/home/engine/.cache/") for place in places)
+    assert len({made[place] for place in places}) == len(places)
+
+
+@pytest.mark.parametrize(("wanted", "value"), [(True, "1"), (False, "0"), (None, None)])
+def test_a_startup_plan_is_kept_only_where_it_is_asked_for(wanted, value):
+    cache = {} if wanted is None else {"startupPlan": wanted}
+
+    assert environment({"engine": {"cache": cache}}).get("VLLM_ENABLE_STARTUP_PLAN") == value
+
+
 TOKEN = {"model": {"id": "x", "source": {"huggingFace": {"tokenSecretRef": {"name": "hf", "key": "read"}}}}}
 
 

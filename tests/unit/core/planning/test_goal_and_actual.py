@@ -8,6 +8,7 @@ import pytest
 
 from batchedllm.core.memory.correction import CorrectionKey, learn
 from batchedllm.core.memory.plan_types import Correction
+from batchedllm.core.readings import PodReading
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Defaults
 from samples import NOW, gathered, load, pod, resource, stored
@@ -73,14 +74,18 @@ def test_what_was_chosen_stays_while_the_spec_does_whatever_is_learned():
     assert any("Corrected by" in one for one in second.status["plan"]["notes"])
 
 
-def running(spec, labels, start_log="", *, digest="", beside=(), **rest):
-    """A look at a replica that runs with these settings, tells of its cache, and has told of its start."""
+def running(spec, labels, start_log="", terms=(), *, digest="", beside=(), **rest):
+    """A look at a replica that runs with these settings, tells of its cache, and has told of its start.
+
+    `terms` is what its image's metric says of its memory; `start_log` of None: the log was not read.
+    """
     first = reconciled(spec)
     children = tuple(stored(one) for one in first.apply)
     template = next(one for one in first.apply if one["kind"] == "Deployment")["spec"]["template"]
     replica = pod("llama-1", state={"imageID": digest})
     replica["metadata"]["annotations"] = template["metadata"]["annotations"]
-    fleet = load(cache_labels=(("llama-1", tuple(labels.items())),))
+    reading = PodReading("llama-1", 1000.0, memory_bytes=tuple(terms))
+    fleet = load(cache_labels=(("llama-1", tuple(labels.items())),), readings=(reading,))
     starts = {} if start_log is None else {"llama-1": start_log}
     return reconciled(spec, children=children, pods=(replica, *beside), load=fleet, start_logs=starts, **rest)
 
@@ -201,6 +206,20 @@ def test_the_start_of_a_replica_is_read_before_anything_is_learned_from_it():
     assert (before.wants_start_log_of, before.lesson) == ("llama-1", None)
     assert after.wants_start_log_of == ""
     assert after.lesson is not None
+
+
+TERMS = (("kv_cache", 110.95 * 2**30), ("weights", 15.0 * 2**30), ("cuda_graphs", 0.99 * 2**30), ("of_tomorrow", 7.0))
+
+
+def test_an_image_that_tells_its_memory_as_a_metric_has_its_log_left_unread():
+    planned = reconciled(SPEC).status["plan"]["kvCache"]["tokens"]
+
+    by_metric = running(SPEC, labels(planned), None, TERMS)
+    by_log = running(SPEC, labels(planned), START)
+
+    assert by_metric.wants_start_log_of == ""
+    assert by_metric.status["actual"] == by_log.status["actual"]
+    assert by_metric.lesson == by_log.lesson
 
 
 def test_each_term_that_the_engine_tells_stands_beside_the_planned_one():

@@ -68,6 +68,40 @@ def test_late_are_slow_first_tokens_and_slow_answers() -> None:
     assert (slow.requests, slow.waited_seconds) == (4, 10.0)
 
 
+def test_late_is_also_who_waited_too_long_before_the_engine_however_soon_its_first_token_then_came() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0, admitted=0), pod.did(12.0, finished=4, admitted=6, wait_seconds=8.0)
+    done = one(before, after)
+
+    assert done.late == ((6, 7.5),)
+    assert (done.admitted, done.answered) == (6, 6)
+
+
+def test_a_wait_within_what_is_allowed_makes_nobody_late() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0, admitted=0), pod.did(12.0, finished=4, admitted=4, wait_seconds=0.3)
+
+    assert one(before, after).late == ()
+
+
+def test_who_is_late_by_both_accounts_is_late_once() -> None:
+    """They name no request: the account with more of them counts."""
+    pod = ImaginedPod()
+    before = pod.did(10.0, admitted=0)
+    after = pod.did(12.0, finished=4, ttft_seconds=4.0, admitted=3, wait_seconds=8.0)
+    longer = replace(after, admission_wait=replace(after.admission_wait, counts=(0, 0, 0, 0, 5.0, 0, 0)))
+
+    assert one(before, after).late == ((4, 3.75),)
+    assert one(before, longer).late == ((5, 7.5),)
+
+
+def test_without_a_queue_before_the_engine_only_the_engines_account_counts() -> None:
+    pod = ImaginedPod()
+    before, after = pod.did(10.0), pod.did(12.0, finished=4, ttft_seconds=4.0)
+
+    assert (one(before, after).admitted, one(before, after).late) == (0, ((4, 3.75),))
+
+
 def test_a_long_prompt_may_take_longer_and_is_held_to_be_half_the_mean() -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0), pod.did(12.0, finished=4, ttft_seconds=4.0)
@@ -164,11 +198,13 @@ def test_whatever_a_counter_says_only_what_is_possible_is_believed(counter: str,
         ("time_to_first_token", math.nan),
         ("time_per_output_token", 1e13),
         ("time_per_output_token", math.inf),
+        ("admission_wait", 1e13),
+        ("admission_wait", math.nan),
     ],
 )
 def test_neither_are_histograms_that_no_engine_can_have(histogram: str, count: float) -> None:
     pod = ImaginedPod()
-    before, after = pod.did(10.0), pod.did(12.0, finished=5)
+    before, after = pod.did(10.0, admitted=0), pod.did(12.0, finished=5, admitted=5)
     poisoned = replace(getattr(after, histogram), counts=(*getattr(after, histogram).counts[:-1], count))
 
     assert one(before, replace(after, **{histogram: poisoned})) is None

@@ -54,6 +54,25 @@ def test_answers_are_booked_at_the_load_of_their_pod() -> None:
     assert lesson.watch.late_share() == (0.0, pytest.approx(300, abs=20))
 
 
+def test_who_waited_before_the_engine_is_late_though_the_engine_calls_him_in_time() -> None:
+    """vLLM's time to first token begins where the middleware's queue ends."""
+    waited = days_work(ImaginedPod(), 30, finished=10, admitted=10, wait_seconds=8.0)
+    at_once = days_work(ImaginedPod(), 30, finished=10, admitted=10)
+
+    share, answered = looks(*waited).watch.late_share()
+    assert (share, answered) == (pytest.approx(1.0, abs=0.05), pytest.approx(290, abs=10))
+    assert looks(*at_once).watch.late_share()[0] == 0
+    assert sum(looks(*waited).experience.capacity.late) > 200
+
+
+def test_a_burst_that_is_let_in_at_once_is_booked_when_it_is_let_in() -> None:
+    """Before any of it has its first token, while the engine reads its prompts."""
+    pod = ImaginedPod()
+    burst = [load_of(pod.did(0.0, admitted=0)), load_of(pod.did(2.0, running=64, admitted=64, wait_seconds=8.0))]
+
+    assert looks(*burst).watch.late_share() == (1.0, 64)
+
+
 def test_who_waited_long_is_booked_at_the_load_that_made_him_wait() -> None:
     """The queue is gone by the time that the last of it is answered; its load is not."""
     pod = ImaginedPod()
