@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from contextlib import ExitStack
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from random import Random
@@ -41,17 +42,27 @@ def main(arguments: list[str]) -> int:
     return 0
 
 
-def measured(request: Request) -> Profile:
+def fitted(request: Request, engine: Engine) -> Request:
+    """Return the request with prompts and answers that the engine's longest length holds."""
+    longest = engine.longest_tokens
+    if longest is None or request.prompt_tokens + request.output_tokens <= longest:
+        return request
+    prompt = max(1, min(request.prompt_tokens, longest // 2))
+    return replace(request, prompt_tokens=prompt, output_tokens=max(1, min(request.output_tokens, longest // 4)))
+
+
+def measured(asked: Request) -> Profile:
     """Start the engine if one is asked for, and measure it. Raises BenchError."""
     headers = headers_of(os.environ)
     with ExitStack() as stack:
-        process, address = None, request.base_url or ""
-        if request.base_url is None:
-            process, address = stack.enter_context(started(request.engine_arguments, None, sys.stderr.fileno()))
+        process, address = None, asked.base_url or ""
+        if asked.base_url is None:
+            process, address = stack.enter_context(started(asked.engine_arguments, None, sys.stderr.fileno()))
 
         async def run() -> Profile:
             async with looks(address, headers) as look:
-                engine = await ready(look, request.startup_seconds, process)
+                engine = await ready(look, asked.startup_seconds, process)
+                request = fitted(asked, engine)
                 sys.stderr.write(f"measuring {engine.model} at {address} for at most {request.budget_seconds:g} s\n")
                 profile = _empty(request, engine, await look.page())
                 random = Random(time.time_ns())  # noqa: S311 - lengths and prompts, no secret

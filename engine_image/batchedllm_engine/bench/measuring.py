@@ -226,7 +226,7 @@ class Measuring:
     async def _in_time(self, measurement: Awaitable[Measured]) -> Measured | None:
         """Return what is measured; None where it does not end some seconds after the budget."""
         try:
-            async with asyncio.timeout(max(self._left(), 0.0) + GRACE_SECONDS):
+            async with asyncio.timeout(max(self._left(), 0.0) + min(GRACE_SECONDS, self.request.budget_seconds)):
                 return await measurement
         except TimeoutError:
             return None

@@ -102,6 +102,7 @@ class Profile:
             "promptTokens": self.prompt_tokens,
             "outputTokens": self.output_tokens,
             **({} if self.kv_cache_tokens is None else {"kvCacheTokens": self.kv_cache_tokens}),
+            "knots": [[tokens, rounded(seconds)] for tokens, seconds in knots(self.curve, self.prefill)],
             **self._verdict(),
             "curve": [_short(one) for one in self.curve],
             "prefill": [[tokens, rounded(seconds)] for tokens, seconds in self.prefill],
@@ -114,6 +115,7 @@ class Profile:
         }
         while len(encoded := compact(document)) > LARGEST_BYTES and len(document["curve"]) > 1:
             document["curve"] = document["curve"][1:]
+            document["knots"] = document["knots"][1:]
         return encoded
 
     def _verdict(self) -> dict[str, Any]:
