@@ -11,7 +11,7 @@ from typing import Final
 
 TRACE_COLUMNS: Final = (("TIMESTAMP", "ContextTokens", "GeneratedTokens"), ("t_s", "input_tokens", "output_tokens"))
 """Of Azure's traces, and of plain ones."""
-TOKEN_IDS: Final = (10, 1000)
+TOKEN_IDS: Final = (10, 250)
 """Prompts are random tokens of this range, which every vocabulary has: two never share a block of the prefix cache."""
 
 

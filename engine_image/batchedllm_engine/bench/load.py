@@ -126,7 +126,8 @@ async def _read(response: Foreign, answer: Answer) -> None:
     answer.gaps = tuple(gaps)
     answer.output_tokens = _counted(end)
     if not answer.output_tokens:
-        answer.error = "the answer ended before its last event"
+        last = end[-_ERROR_BYTES:].decode(errors="replace")
+        answer.error = f"the answer ended before its last event, with: {' '.join(last.split())}"
 
 
 def _counted(end: bytes) -> int:
