@@ -3,6 +3,7 @@
 import asyncio
 import json
 import os
+import signal
 import sys
 import time
 import traceback
@@ -30,16 +31,27 @@ _LONGEST_MESSAGE: Final = 1500
 def main(arguments: list[str]) -> int:
     """Write the profile, or why there is none, and return the exit code that goes with it."""
     termination = _termination_of(arguments)
+    signal.signal(signal.SIGTERM, _end)  # the first process of a container would pass it over otherwise
     try:
         request = parse(arguments)
         profile = measured(request)
     except BenchError as error:
         return _fail(error, termination)
+    except _Ended:
+        return _fail(BenchError(Reason.ENDED, "ended from outside before anything was told"), termination)
     except Exception as error:  # noqa: BLE001 - whatever it was, the last words tell it
         sys.stderr.write(traceback.format_exc())
         return _fail(BenchError(Reason.INTERNAL, f"{type(error).__name__}: {error}"), termination)
     _write(request, profile)
     return 0
+
+
+class _Ended(SystemExit):
+    """SIGTERM: unlike other exceptions, this one ends all tasks of an event loop."""
+
+
+def _end(_number: int, _frame: object) -> None:
+    raise _Ended
 
 
 def fitted(request: Request, engine: Engine) -> Request:

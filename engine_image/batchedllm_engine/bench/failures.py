@@ -16,6 +16,7 @@ class Reason(StrEnum):
     NOT_READY = "NotReady"
     NO_ANSWER = "NoAnswer"
     DEADLINE = "Deadline"
+    ENDED = "Ended"
 
 
 EXIT_CODES: Final = {
@@ -25,8 +26,10 @@ EXIT_CODES: Final = {
     Reason.ENGINE_ENDED: 30,
     Reason.NOT_READY: 31,
     Reason.NO_ANSWER: 32,
+    Reason.ENDED: 143,
 }
-"""1 and 2 are what Python and argparse end with themselves; 17 is also what an inspection ends with for the same."""
+"""1 and 2 are what Python and argparse end with themselves; 17 is also what an inspection ends with for the same;
+143 is what SIGTERM makes of any program."""
 
 
 class BenchError(Exception):

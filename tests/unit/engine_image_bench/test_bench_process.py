@@ -64,6 +64,26 @@ def test_a_small_budget_ends_it_in_time_and_tells_what_was_left_out(tmp_path):
         assert ended.returncode == 17
 
 
+def test_sigterm_ends_the_engine_too_and_is_told(tmp_path):
+    message = tmp_path / "message"
+    command = [*COMMAND, f"--termination-message={message}", "--", "org/model", "--sim-startup-seconds=0"]
+    with subprocess.Popen(command, env=ENVIRONMENT, stderr=subprocess.PIPE, text=True) as process:
+        for line in process.stderr:
+            if line.startswith("measuring"):
+                break
+        engines = children_of(process.pid)
+        process.terminate()
+
+        assert process.wait(60) == 143
+    assert json.loads(message.read_text())["error"]["reason"] == "Ended"
+    assert engines
+    assert not any(Path(f"/proc/{one}").exists() for one in engines)
+
+
+def children_of(pid):
+    return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+
+
 @pytest.mark.parametrize(
     ("arguments", "code", "words"),
     [
