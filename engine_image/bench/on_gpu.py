@@ -321,7 +321,7 @@ def parsed() -> argparse.Namespace:
     add = parser.add_argument
     add("out", type=Path, help="folder for the results")
     add("--seconds", type=float, default=300.0, help="of all of it; what has no time is left out")
-    add("--curve-seconds", type=float, default=75.0, help="of curve and static batches together")
+    add("--curve-seconds", type=float, default=100.0, help="of curve and static batches together")
     add("--pairs", type=int, default=8, help="most pairs of loads")
     add("--window-seconds", type=float, default=5.0, help="of each load, that are counted")
     add("--at-once", type=int, default=256, help="requests running in a load")

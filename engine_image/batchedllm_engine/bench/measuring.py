@@ -26,8 +26,9 @@ GRACE_SECONDS: Final = 20.0
 CURVE_SHARE: Final = 0.5
 STATIC_SHARE: Final = 0.25
 """Of the budget; streams get what is left."""
+LEAST_ROUNDS: Final = 2
 MOST_ROUNDS: Final = 8
-"""Most requests of a point of the curve, in multiples of its batch."""
+"""Requests of a point of the curve, in multiples of its batch: of one alone, all would begin and end together."""
 LEAST_REQUESTS: Final = 4
 GROWTH: Final = 1.5
 """By how much a request is expected to take longer at the next batch size."""
@@ -37,7 +38,7 @@ RATE_SHARES: Final = (0.5, 0.8)
 """Of the knee's requests a second, where no rates are asked for."""
 STREAM_SECONDS: Final = 30.0
 MOST_STREAM_REQUESTS: Final = 5000
-MOST_STATIC_BATCHES: Final = 6
+MOST_STATIC_BATCHES: Final = 10
 LEAST_STATIC_BATCHES: Final = 2
 BY_VLLM: Final = "vllm bench serve"
 BY_US: Final = "batchedllm_engine"
@@ -103,10 +104,11 @@ class Measuring:
         expected = await self._alone_seconds()
         share = self._left(CURVE_SHARE) / max(1, len(batches))
         for batch in batches:
-            if expected > self._left(CURVE_SHARE):
-                self._leave_out(f"batch {batch} and above: some {expected:.0f} s each, no time left for the curve")
+            if LEAST_ROUNDS * expected > self._left(CURVE_SHARE):
+                seconds = LEAST_ROUNDS * expected
+                self._leave_out(f"batch {batch} and above: some {seconds:.0f} s each, no time left for the curve")
                 break
-            rounds = min(MOST_ROUNDS, max(1, int(share / expected)))
+            rounds = min(MOST_ROUNDS, max(LEAST_ROUNDS, int(share / expected)))
             point = await self._point(batch, max(LEAST_REQUESTS, batch * rounds))
             if point is None:
                 break
@@ -201,7 +203,8 @@ class Measuring:
         shortest, longest = self.request.static_output_tokens
         longest = min(longest, (self.engine.longest_tokens or longest) - self.request.prompt_tokens)
         one_batch = await self._wait_seconds(batch) * longest + 1.0
-        batches = min(MOST_STATIC_BATCHES, int(self._left(CURVE_SHARE + STATIC_SHARE) / (2 * one_batch)))
+        share = CURVE_SHARE + STATIC_SHARE if "stream" in self.request.parts else 1.0
+        batches = min(MOST_STATIC_BATCHES, int(self._left(share) / (2 * one_batch)))
         if batches < LEAST_STATIC_BATCHES:
             self._leave_out(f"static batches of {batch}: some {one_batch:.0f} s each, no time left")
             return
