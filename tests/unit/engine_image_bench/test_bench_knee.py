@@ -1,7 +1,7 @@
 """The knee of a batch curve, and the largest batch within a latency limit."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm_engine.bench.knee import Point, knee, sweet_spot
@@ -42,6 +42,7 @@ def test_the_sweet_spot_is_the_largest_batch_within_the_limit():
     assert sweet_spot(points, 1) == 256
 
 
+@settings(deadline=None)
 @given(st.lists(st.floats(1e-4, 10), min_size=1, max_size=12))
 def test_the_knee_is_always_a_batch_that_was_measured(seconds):
     points = curve(*((2**index, one) for index, one in enumerate(seconds)))

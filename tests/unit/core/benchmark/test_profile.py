@@ -1,7 +1,7 @@
 """What a benchmark's document says, and how fast a full replica is by it."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.benchmark.profile import read_profile
@@ -64,6 +64,7 @@ def test_what_no_engine_can_be_like_is_refused(differs):
         profile(**differs)
 
 
+@settings(deadline=None)
 @given(
     prompt=st.floats(0, 1e6),
     output=st.floats(1, 1e6),
