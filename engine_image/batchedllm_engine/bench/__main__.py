@@ -99,7 +99,7 @@ def _vllm_bench(request: Request, engine: Engine, headers: dict[str, str]) -> Vl
 def _empty(request: Request, engine: Engine, page: Page) -> Profile:
     return Profile(
         at=datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z"),
-        gpu=request.gpu or page.gpu or "unknown",
+        gpu=page.gpu or request.gpu or "unknown",
         gpus=page.gpus,
         model=engine.model,
         engine_version=engine.version,
