@@ -23,12 +23,12 @@ pytestmark = [pytest.mark.cluster, pytest.mark.engine, pytest.mark.xdist_group("
 def test_a_real_vllm_is_measured_by_its_own_bench(cluster, namespace, tmp_path):
     cluster.load_image("engine-cpu")
     example = yaml.safe_load((ROOT / "examples/cpu.yaml").read_text())
-    example["spec"]["tuning"] = {"benchmark": "once", "benchmarkSeconds": 30}
+    example["spec"]["tuning"] = {"benchmark": "once", "benchmarkSeconds": 45}
     spec = parse(example)
     pod = benchmark_pod(Subject(Owner("tiny", namespace, None), spec, spec, spec.engine.image, ""))
     arguments = pod["spec"]["containers"][0]["args"]
-    arguments.insert(arguments.index("--"), "--batches=1,4,8")
-    arguments.insert(arguments.index("--"), "--static-output-tokens=4,32")
+    small = ["--batches=1,4,8", "--prompt-tokens=32", "--output-tokens=16", "--static-output-tokens=4,32"]
+    arguments[arguments.index("--") : arguments.index("--")] = small
     cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=yaml.safe_dump(pod))
     name = pod["metadata"]["name"]
 
