@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,16 +30,18 @@ class Knee:
 def knee(curve: Sequence[Point]) -> Knee:
     """Return the batch after which throughput grows by a smaller factor than latency.
 
-    The batch sizes ascend. Raises ValueError without any.
+    That is where throughput divided by latency, the power of a queueing system (Kleinrock, 1979), is highest; taken over
+    the whole curve, so that a measurement that is off at a small batch does not make a knee. The batch sizes ascend.
+    Raises ValueError without any.
     """
     if not curve:
         raise ValueError("a knee needs a curve of one point or more")
-    for left, right in pairwise(curve):
-        throughput = right.tokens_per_second / left.tokens_per_second
-        latency = right.inter_token_seconds / left.inter_token_seconds if left.inter_token_seconds > 0 else 1.0
-        if throughput < latency:
-            return Knee(left.batch, is_reached=True)
-    return Knee(curve[-1].batch, is_reached=False)
+    best = max(curve, key=_power)
+    return Knee(best.batch, is_reached=best is not curve[-1])
+
+
+def _power(point: Point) -> float:
+    return point.tokens_per_second / max(point.inter_token_seconds, 1e-9)
 
 
 def sweet_spot(curve: Sequence[Point], limit_seconds: float) -> int | None:

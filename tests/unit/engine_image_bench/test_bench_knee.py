@@ -19,6 +19,10 @@ def test_the_knee_is_the_batch_after_which_latency_grows_more_than_throughput():
     assert (found.batch, found.is_reached) == (128, True)
 
 
+def test_a_small_batch_that_was_measured_badly_makes_no_knee():
+    assert knee(curve((1, 0.003), (2, 0.006), (64, 0.0055), (128, 0.006), (256, 0.009))).batch == 128
+
+
 def test_without_a_knee_the_largest_batch_is_told_to_be_none():
     found = knee(curve((1, 0.005), (2, 0.005), (4, 0.0055)))
 
