@@ -30,8 +30,8 @@ class Knee:
 def knee(curve: Sequence[Point]) -> Knee:
     """Return the batch after which throughput grows by a smaller factor than latency.
 
-    That is where throughput divided by latency, the power of a queueing system (Kleinrock, 1979), is highest; taken over
-    the whole curve, so that a measurement that is off at a small batch does not make a knee. The batch sizes ascend.
+    That is where throughput divided by latency, the power of a queueing system (Kleinrock, 1979), is highest; over the
+    whole curve, so that a measurement that is off at a small batch does not make a knee. The batch sizes ascend.
     Raises ValueError without any.
     """
     if not curve:
