@@ -59,7 +59,7 @@ def benchmark_pod(subject: Subject) -> dict[str, Any]:
     owner, key = subject.owner, benchmark_key(subject.spec, subject.image)
     run = fingerprint({"key": key, "askedBy": subject.asked_by})
     metadata: dict[str, Any] = {
-        "name": f"{owner.name}-benchmark-{run[:_KEY_LENGTH_IN_NAME]}",
+        "name": f"{_beginning(owner.name)}{run[:_KEY_LENGTH_IN_NAME]}",
         "namespace": owner.namespace,
         "labels": {
             "app.kubernetes.io/managed-by": "batchedllm",
@@ -72,6 +72,15 @@ def benchmark_pod(subject: Subject) -> dict[str, Any]:
     if owner.uid is not None:
         metadata["ownerReferences"] = [owner_reference(owner)]
     return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": _pod_spec(subject)}
+
+
+def is_benchmark_pod(resource_name: str, kind: str, name: str) -> bool:
+    """Tell whether an object is the pod of a benchmark, by its name."""
+    return kind == "Pod" and name.startswith(_beginning(resource_name))
+
+
+def _beginning(resource_name: str) -> str:
+    return f"{resource_name}-benchmark-"
 
 
 def _pod_spec(subject: Subject) -> dict[str, Any]:

@@ -5,7 +5,7 @@ are wanted are there, and goes when one finds no node.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from batchedllm.core.benchmark.pod import (
     Subject,
     benchmark_key,
     benchmark_pod,
+    is_benchmark_pod,
 )
 from batchedllm.core.benchmark.profile import VERSION, Profile, read_profile
 from batchedllm.core.benchmark.record import Found, kept, profile_record
@@ -77,8 +78,16 @@ def benchmark(gathered: Gathered, subject: Subject, fleet: Fleet, now: datetime,
     current = [pod for pod in there if _is_of(pod, key, subject.asked_by)]
     run = _Run(subject, found, key, _gone([pod for pod in there if pod not in current[:1]]))
     if not current:
-        return run.begun(fleet, may_begin=may_begin)
+        return _or_refused(run.begun(fleet, may_begin=may_begin), gathered, subject)
     return run.ended(current[0], now) if current[0].has_ended else run.lived(current[0], fleet)
+
+
+def _or_refused(made: Benchmark, gathered: Gathered, subject: Subject) -> Benchmark:
+    """Tell what the API server said where it refused the pod before; it is tried on, as a quota may become free."""
+    name = subject.owner.name
+    words = next((one.message for one in gathered.refusals if is_benchmark_pod(name, one.kind, one.name)), "")
+    refused = _failed(f"the API server refuses the pod, and is asked again: {words}")
+    return replace(made, condition=refused) if words and made.apply else made
 
 
 def _is_of(pod: ShortPod, key: str, value: str) -> bool:

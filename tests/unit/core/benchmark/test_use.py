@@ -14,7 +14,7 @@ from batchedllm.core.benchmark.start import begun
 from batchedllm.core.benchmark.status import profile_status
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.reconcile import reconcile
-from batchedllm.core.reconcile_types import Defaults
+from batchedllm.core.reconcile_types import Defaults, Refusal
 from batchedllm.core.scaling import experience
 from batchedllm.core.scaling.capacity import UNKNOWN_TOKENS_PER_SECOND
 from batchedllm.core.scaling.types import Memory
@@ -136,6 +136,19 @@ def test_the_end_of_a_benchmark_is_an_event_once():
 
     assert [one.reason for one in first.notices if one.reason == "Measured"] == ["Measured"]
     assert not any(one.reason == "Measured" for one in second.notices)
+
+
+def test_a_pod_that_a_quota_refuses_is_told_and_stalls_nothing():
+    cr = resource({"tuning": {"benchmark": "once"}, "scaling": {"minReplicas": 1, "maxReplicas": 1}})
+    children = tuple(stored(one) for one in told_of(cr).apply)
+    refusal = Refusal("Pod", "llama-benchmark-12345678", 403, "exceeded quota: gpus")
+    outcome = told_of(cr, children=children, pods=(pod("llama-1"),), refusals=(refusal,))
+    conditions = {one["type"]: one for one in outcome.status["conditions"]}
+
+    assert conditions["Benchmarked"]["reason"] == "BenchmarkFailed"
+    assert "exceeded quota: gpus" in conditions["Benchmarked"]["message"]
+    assert "Stalled" not in conditions
+    assert any(one["kind"] == "Pod" for one in outcome.apply)
 
 
 def test_the_pod_of_a_benchmark_is_applied_with_the_children():
