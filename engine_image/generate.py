@@ -1,7 +1,7 @@
-"""Write the reference of the engine images' own metrics, or check that the written one is current.
+"""Write the pages of the engine images that are made from definitions and results, or check that they are current.
 
-python engine_image/generate.py            writes docs/engine_metrics.md
-python engine_image/generate.py --check    exits with 1 if it is not what the definitions say
+python engine_image/generate.py            writes docs/engine_metrics.md, and the generated parts of docs/engine.md
+python engine_image/generate.py --check    exits with 1 if they are not what definitions and results say
 """
 
 import argparse
@@ -9,12 +9,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+import measured
 from batchedllm_engine.gpu_exporter.definitions import EXPORTER_METRICS
 from batchedllm_engine.metric_definitions import MetricDefinition
 from batchedllm_engine.start.definitions import PHASES, START_METRICS, TERMS
 from batchedllm_engine.stat_logger.definitions import OWN_METRICS, STEP_METRICS
 
-REFERENCE = Path(__file__).resolve().parents[1] / "docs/engine_metrics.md"
+SOURCES = Path(__file__).resolve().parent
+REFERENCE = SOURCES.parent / "docs/engine_metrics.md"
+MEASURED = "engine.md"
+"""The page of what was measured; it lies beside the reference."""
 INTRODUCTION = """\
 <!-- Generated from the definitions in engine_image/batchedllm_engine by engine_image/generate.py (make generate). -->
 # Metrics of the engine images
@@ -87,13 +91,24 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--check", action="store_true", help="write nothing, fail where the page is not current")
     parser.add_argument("--file", type=Path, default=REFERENCE, help="where the page lies")
     chosen = parser.parse_args(arguments)
+    wanted = {chosen.file: reference(), **_measured(chosen.file.with_name(MEASURED))}
     if not chosen.check:
-        chosen.file.write_text(reference(), "utf-8")
+        for file, text in wanted.items():
+            file.write_text(text, "utf-8")
         return 0
-    if chosen.file.is_file() and chosen.file.read_text("utf-8") == reference():
-        return 0
-    sys.stderr.write(f"{chosen.file} is not current: run `make generate` and commit it\n")
-    return 1
+    stale = [file for file, text in wanted.items() if not file.is_file() or file.read_text("utf-8") != text]
+    for file in stale:
+        sys.stderr.write(f"{file} is not current: run `make generate` and commit it\n")
+    return 1 if stale else 0
+
+
+def _measured(page: Path) -> dict[Path, str]:
+    """Return the page of what was measured, and its pictures; nothing where there is no such page."""
+    if not page.is_file():
+        return {}
+    results = SOURCES / "bench"
+    pictures = {page.with_name(name): text for name, text in measured.pictures(results).items()}
+    return {page: measured.page(page.read_text("utf-8"), results), **pictures}
 
 
 if __name__ == "__main__":

@@ -189,6 +189,7 @@ valid_specs: Json = st.fixed_dictionaries(
         "priority": some(classes=classes, podPriorityClassName=words),
         "admission": admission,
         "scaling": scaling,
+        "tuning": some(benchmark=st.sampled_from(["once", "never"]), benchmarkSeconds=st.integers(15, 3600)),
         "rollout": rollout,
         "engine": engine,
         "pod": pod,

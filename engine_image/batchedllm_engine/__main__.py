@@ -7,6 +7,7 @@ from typing import Final
 COMMANDS: Final = {
     "serve": ("batchedllm_engine.start", "check that a start can succeed, then become `vllm serve`"),
     "inspect": ("batchedllm_engine.inspect", "state what a model takes"),
+    "bench": ("batchedllm_engine.bench", "measure an engine: batch curve, streams, static batches"),
     "gpu": ("batchedllm_engine.gpu_exporter", "print the GPU metrics once"),
 }
 """Each is a package that runs by itself as well."""

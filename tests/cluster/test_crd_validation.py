@@ -273,6 +273,10 @@ REFUSED = [
         r"spec\.rollout\.maxUnavailable: .*greater than 0 where maxSurge is 0",
         id="rollout that cannot move",
     ),
+    pytest.param("tuning.benchmark", "always", r'spec\.tuning\.benchmark: .*"once", "never"', id="endless benchmark"),
+    pytest.param(
+        "tuning.benchmarkSeconds", 1, r"benchmarkSeconds: .*greater than or equal to 15", id="no time to measure"
+    ),
     pytest.param(
         "engine.sharedMemory",
         "2Gx",

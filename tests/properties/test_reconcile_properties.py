@@ -40,18 +40,20 @@ def later(seconds):
 
 def done(look, outcome):
     """The look after `outcome` was carried out."""
-    live = {(one["kind"], one["metadata"]["name"]): one for one in look.children}
+    live = {(one["kind"], one["metadata"]["name"]): one for one in (*look.children, *look.benchmarks)}
     for manifest in outcome.apply:
         key = (manifest["kind"], manifest["metadata"]["name"])
         made = apply(live.get(key), manifest, "batchedllm")
-        made["metadata"] |= {"uid": f"uid-{key}", "resourceVersion": "7"}
+        made["metadata"] |= {"uid": f"uid-{key}", "resourceVersion": "7", "creationTimestamp": "2026-01-02T03:04:05Z"}
         if manifest["kind"] == "Deployment":
             made["spec"].setdefault("replicas", 1)
         live[key] = made
     for deletion in outcome.delete:
         del live[deletion.kind, deletion.name]
     cr = look.resource if outcome.status is None else {**look.resource, "status": outcome.status}
-    return replace(look, resource=cr, children=tuple(live.values()), memory=outcome.memory)
+    short = tuple(one for one in live.values() if one["kind"] == "Pod")
+    lasting = tuple(one for one in live.values() if one["kind"] != "Pod")
+    return replace(look, resource=cr, children=lasting, benchmarks=short, memory=outcome.memory)
 
 
 def settled(look, *, rounds=4, at=0):

@@ -21,6 +21,7 @@ class ConditionType(StrEnum):
     METRICS_CONTRACT = "MetricsContract"
     SCALING_ACTIVE = "ScalingActive"
     SCALING_LIMITED = "ScalingLimited"
+    BENCHMARKED = "Benchmarked"
 
 
 class Reason(StrEnum):
@@ -54,6 +55,10 @@ class Reason(StrEnum):
     SWITCHED_OFF = "SwitchedOff"
     WITHIN_LIMITS = "WithinLimits"
     AT_MAX_REPLICAS = "AtMaxReplicas"
+    MEASURED = "Measured"
+    BENCHMARK_WAITING = "BenchmarkWaiting"
+    BENCHMARK_RUNNING = "BenchmarkRunning"
+    BENCHMARK_FAILED = "BenchmarkFailed"
     UNSCHEDULABLE = "Unschedulable"
     IMAGE_PULL = "ImagePull"
     OUT_OF_HOST_MEMORY = "OOMKilled"
@@ -109,6 +114,9 @@ CONDITIONS: Final[Mapping[ConditionType, ConditionMeaning]] = MappingProxyType(
         ConditionType.SCALING_LIMITED: ConditionMeaning(
             "A limit holds the number of replicas: maxReplicas, or pods that cannot be scheduled."
         ),
+        ConditionType.BENCHMARKED: ConditionMeaning(
+            "The engine was measured as it is now; present only where that was asked for.", always_present=False
+        ),
     }
 )
 """Every condition and what it means."""
@@ -143,6 +151,10 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.SWITCHED_OFF: "The number is fixed (mode `off`).",
         Reason.WITHIN_LIMITS: "No limit changes the outcome.",
         Reason.AT_MAX_REPLICAS: "More would be wanted than maxReplicas allows.",
+        Reason.MEASURED: "`status.profile` holds what a benchmark found.",
+        Reason.BENCHMARK_WAITING: "For replicas, which come first, or for a free GPU; the message says which.",
+        Reason.BENCHMARK_RUNNING: "A pod of its own measures the engine.",
+        Reason.BENCHMARK_FAILED: "The benchmark ended without a result; the message says why and what to do.",
         Reason.UNSCHEDULABLE: "No node takes a pod; the message has the scheduler's words.",
         Reason.IMAGE_PULL: "The image cannot be pulled: check its name and imagePullSecrets.",
         Reason.OUT_OF_HOST_MEMORY: "The kernel killed the engine: raise resources.limits.memory.",

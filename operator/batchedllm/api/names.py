@@ -17,6 +17,12 @@ LABEL_NAME: Final = f"{GROUP}/name"
 LABEL_INSPECTS: Final = f"{GROUP}/inspects"
 """Label of an inspection's pod: the name of its BatchedLLM. No selector uses it."""
 
+LABEL_BENCHMARKS: Final = f"{GROUP}/benchmarks"
+"""Label of a benchmark's pod: the name of its BatchedLLM. No selector uses it."""
+
+ANNOTATION_BENCHMARK: Final = f"{GROUP}/benchmark"
+"""Annotation of a BatchedLLM: any new value has its engine measured, once."""
+
 ANNOTATION_WAKE: Final = f"{GROUP}/wake"
 """Annotation of a BatchedLLM: any new value wakes it where it has scaled to zero."""
 

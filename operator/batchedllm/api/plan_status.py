@@ -96,6 +96,9 @@ class ChosenSetting(ApiModel):
     setting: str = Field(description="Path of the field below `spec`.")
     value: str = Field(description="What the engine gets.")
     reason: str = Field(description="Why.")
+    measured_at: str | None = Field(
+        default=None, description="`status.profile.at` of the benchmark that it goes by, if it goes by one."
+    )
 
 
 class Plan(ApiModel):

@@ -14,6 +14,7 @@ from batchedllm.api.model import Model
 from batchedllm.api.pod import Engine, Pod
 from batchedllm.api.scaling import Scaling
 from batchedllm.api.slo import Slo
+from batchedllm.api.tuning import Tuning
 
 TokensOrAuto = Annotated[
     Annotated[int, Field(gt=0)] | Literal["auto"],
@@ -171,6 +172,7 @@ class BatchedLLMSpec(ApiModel):
     admission: Admission = Field(default_factory=Admission, description="When requests are turned away.")
     slo: Slo = Field(default_factory=Slo, description="How long users may have to wait.")
     scaling: Scaling = Field(default_factory=Scaling, description="How many replicas there are.")
+    tuning: Tuning = Field(default_factory=Tuning, description="What is measured to batch better.")
     rollout: Rollout = Field(default_factory=Rollout, description="How replicas start, are replaced, and stop.")
     engine: Engine = Field(default_factory=Engine, description="The image that serves, and what it gets beside.")
     pod: Pod = Field(default_factory=Pod, description="Where and as whom the pods run.")

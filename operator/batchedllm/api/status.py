@@ -7,6 +7,7 @@ from pydantic.config import JsonDict
 
 from batchedllm.api.base import ApiModel
 from batchedllm.api.plan_status import Actual, Plan
+from batchedllm.api.profile_status import Profile
 
 TIME: JsonDict = {"format": "date-time"}
 ListOfStrings = Annotated[list[str], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})]
@@ -112,6 +113,7 @@ class BatchedLLMStatus(ApiModel):
     endpoint: str | None = Field(default=None, description="Address of the model within the cluster.")
     plan: Plan | None = Field(default=None, description="Whether the engine fits, in numbers.")
     actual: Actual | None = Field(default=None, description="What the engines report of their memory.")
+    profile: Profile | None = Field(default=None, description="What a benchmark of the engine found.")
     load: Load | None = Field(default=None, description="What the replicas report together.")
     decisions: Annotated[list[DecisionRecord], Field(json_schema_extra={"x-kubernetes-list-type": "atomic"})] = Field(
         default_factory=list, description="The last scaling decisions, newest first, at most 20."

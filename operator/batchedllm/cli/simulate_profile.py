@@ -11,6 +11,8 @@ from batchedllm.sim.memory import KV_BYTES_PER_TOKEN, MODEL_MAX_LENGTH_TOKENS, a
 from batchedllm.sim.step_times import H100_LOAD, H100_STEP_TIMES, H200_LOAD, H200_STEP_TIMES, GpuLoad, StepTimes
 
 BLOCK_SIZE: Final = 16
+VERSION: Final = 1
+"""Of a profile as a benchmark writes it; one by hand may leave it out."""
 
 _FORM: Final = (
     'an object such as {"gpu": "L40S", "knots": [[1, 0.02], [256, 0.03], [8192, 0.6]], "secondsPerSequence": 1e-5, '
@@ -57,6 +59,8 @@ def profile_of(name: str) -> GpuProfile:
 
 
 def _read(found: dict[str, Any], name: str) -> GpuProfile:
+    if found.get("version", VERSION) != VERSION:
+        raise ValueError(f"version is {found['version']!r}, this program reads {VERSION}")
     knots = tuple((int(tokens), float(seconds)) for tokens, seconds in found["knots"])
     ascending = all(left < right for (left, _), (right, _) in pairwise(knots))
     if len(knots) < 2 or not ascending or knots[0][0] < 1 or min(seconds for _, seconds in knots) <= 0:  # noqa: PLR2004

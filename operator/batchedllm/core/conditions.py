@@ -55,6 +55,8 @@ class Situation:
     planned: Verdict
     """What the memory plan says."""
     advice: Advice = NO_ADVICE
+    benchmarked: Verdict | None = None
+    """Where the benchmark is; None where none is asked for."""
 
     @property
     def serves(self) -> bool:
@@ -78,6 +80,7 @@ def verdicts(situation: Situation) -> list[Verdict]:
         _metrics_contract(situation),
         _scaling_active(situation),
         _scaling_limited(situation),
+        situation.benchmarked,
     )
     return [one for one in found if one is not None]
 

@@ -6,6 +6,8 @@ from typing import Any
 
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core import learned
+from batchedllm.core.benchmark.profile import Profile
+from batchedllm.core.benchmark.start import begun
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.observed import Observed
 from batchedllm.core.reconcile_types import Gathered, Now
@@ -28,16 +30,23 @@ class Decided:
 
 
 def decided(
-    gathered: Gathered, observed: Observed, spec: BatchedLLMSpec, *, image: str, now: Now, decide: Decide
+    gathered: Gathered,
+    observed: Observed,
+    spec: BatchedLLMSpec,
+    *,
+    image: str,
+    now: Now,
+    decide: Decide,
+    profile: Profile | None = None,
 ) -> Decided:
-    """Decide on the replicas of `spec`, served by the engine `image`."""
+    """Decide on the replicas of `spec`, served by the engine `image`, of which a benchmark may have found a profile."""
     owner, of = owner_of(gathered.resource), learned.learned_of(spec, image)
     found = learned.kept(owner, gathered.children)
     state = ScalingState(
         policy=spec.scaling,
         fleet=observed.fleet,
         load=gathered.load,
-        memory=learned.recalled(gathered.memory, found, of),
+        memory=begun(learned.recalled(gathered.memory, found, of), profile, spec.batching.max_num_seqs),
         batch_limit=spec.batching.max_num_seqs,
         objective=objective_of(spec.slo),
         scheduled=bounds_at(spec.scaling, now.wall),

@@ -94,6 +94,14 @@ def _serving(change: Change) -> Iterator[Notice]:
         yield Notice("Normal", "Serving", "the model answers requests")
 
 
+def _benchmarks(change: Change) -> Iterator[Notice]:
+    """Tell once how a benchmark ended."""
+    told, before = change.situation.benchmarked, _conditions(change).get("Benchmarked", {})
+    if told is None or told.status == "Unknown" or told.message == before.get("message"):
+        return
+    yield Notice("Normal" if told.status == "True" else "Warning", str(told.reason), told.message)
+
+
 def _conditions(change: Change) -> dict[str, Mapping[str, Any]]:
     """Return the conditions as they were, by type."""
     return {one["type"]: one for one in change.status.get("conditions") or ()}
@@ -107,5 +115,6 @@ SOURCES: Final[tuple[Callable[[Change], Iterator[Notice]], ...]] = (
     _recommendations,
     _stall,
     _serving,
+    _benchmarks,
 )
 """In the order in which the Events are posted."""

@@ -7,6 +7,9 @@ from batchedllm.api.conditions import Reason
 from batchedllm.api.resource import InvalidSpec, parse
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.advice import advise
+from batchedllm.core.benchmark.pod import Subject
+from batchedllm.core.benchmark.run import Benchmark, asked_by, benchmark
+from batchedllm.core.benchmark.status import profile_status
 from batchedllm.core.conditions import Situation
 from batchedllm.core.decided import Decide, decided
 from batchedllm.core.left_alone import first_look, left_as_it_is, nothing_made
@@ -52,7 +55,8 @@ def reconcile(gathered: Gathered, defaults: Defaults, now: Now, decide: Decide =
     foreign = stranger(gathered)
     if foreign is not None:
         return left_as_it_is(gathered, *foreign, now)
-    look = Look(gathered, observe(gathered, now), gate(gathered, spec, defaults, now.wall), defaults, now)
+    planned = gate(gathered, spec, defaults, now.wall)
+    look = Look(gathered, spec, observe(gathered, now), planned, defaults, now)
     in_force = _in_force(look)
     if in_force is None:
         return nothing_made(gathered, look.planned, now)
@@ -64,6 +68,8 @@ class Look:
     """Everything that a reconciliation is decided from."""
 
     gathered: Gathered
+    asked: BatchedLLMSpec
+    """The spec as the user wrote it."""
     observed: Observed
     planned: Gate
     defaults: Defaults
@@ -88,7 +94,16 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
     gathered, observed, planned = look.gathered, look.observed, look.planned
     resource, image, now = gathered.resource, look.defaults.engine_image, look.now.monotonic_seconds
-    scaled = decided(gathered, observed, spec, image=spec.engine.image or image, now=look.now, decide=decide)
+    measured = _measured(look, spec)
+    scaled = decided(
+        gathered,
+        observed,
+        spec,
+        image=spec.engine.image or image,
+        now=look.now,
+        decide=decide,
+        profile=measured.profile,
+    )
     decision = scaled.decision
     replicas = replicas_to_apply(spec, observed.deployment, decision)
     wanted = children(owner_of(resource), spec, image, replicas.number)
@@ -98,7 +113,8 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
     replicas_of_plan = Replicas() if is_held else _of_plan(look, template)
     after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
     advised = advise(Scene(spec, observed.fleet, gathered.load, decision), scaled.memory.signs, resource["status"], now)
-    keeping = compared(() if scaled.record is None else (scaled.record,), gathered, replicas)
+    records = (one for one in (scaled.record, measured.record) if one is not None)
+    keeping = compared(records, gathered, replicas)
     situation = Situation(
         spec=spec,
         observed=observed,
@@ -110,17 +126,23 @@ def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
         stalled=_held(planned) if is_held and planned.is_final else stall(gathered, observed, template),
         planned=after.condition,
         advice=advised.advice,
+        benchmarked=measured.condition,
     )
     status = build_status(situation, resource, spec.engine.image or image, look.now.wall)
     status |= {} if planned.status is None else {"plan": planned.status}
     status |= {} if after.actual is None else {"actual": after.actual}
+    status |= {} if measured.profile is None else {"profile": profile_status(measured.profile)}
     write_seconds = write_after_seconds(status, resource, look.now.wall)
     if write_seconds is not None and _knows_less_than_the_status(gathered):
         write_seconds = max(write_seconds, GETTING_KNOWN_SECONDS)
     return Outcome(
-        apply=(*(wish.manifest for wish in (*wishes, *keeping) if wish.drift is not None), *planned.apply),
+        apply=(
+            *(wish.manifest for wish in (*wishes, *keeping) if wish.drift is not None),
+            *planned.apply,
+            *measured.apply,
+        ),
         mark=_marks(look, template, replicas.number),
-        delete=(*superfluous((*wishes, *keeping), gathered), *planned.delete),
+        delete=(*superfluous((*wishes, *keeping), gathered), *planned.delete, *measured.delete),
         status=status if write_seconds == 0 else None,
         notices=notices(Change(situation, resource["status"], drifts_of(wishes))),
         look_again_seconds=_soonest(
@@ -146,6 +168,15 @@ def _of_plan(look: Look, template: str) -> Replicas:
     alike = of_digest(pods, image, digest)
     ready = (pod for pod in look.observed.ready_pods_of(template) if pod in alike)
     return Replicas(tuple(ready), tuple(one for one in look.observed.failures if one.pod in alike))
+
+
+def _measured(look: Look, spec: BatchedLLMSpec) -> Benchmark:
+    """Return where the benchmark of the spec as the user wrote it is; `spec` is what is in force."""
+    asked, resource = look.asked, look.gathered.resource
+    image = asked.engine.image or look.defaults.engine_image
+    subject = Subject(owner_of(resource), asked, spec, image, asked_by(resource))
+    is_in_force = spec is look.planned.spec
+    return benchmark(look.gathered, subject, look.observed.fleet, look.now.wall, may_begin=is_in_force)
 
 
 def _marks(look: Look, template: str, left: int | None) -> tuple[Manifest, ...]:

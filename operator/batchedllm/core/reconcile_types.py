@@ -56,6 +56,8 @@ class Gathered:
     """Such pods of other BatchedLLMs in the namespace."""
     neighbour_records: tuple[Manifest, ...] = ()
     """ConfigMaps in which other BatchedLLMs of the namespace keep what inspections found."""
+    benchmarks: tuple[Manifest, ...] = ()
+    """Pods that measure the engine."""
     description: Manifest | None = None
     """The ConfigMap that `model.configMap` names; None where it names none, or none is there."""
     node_gpus: tuple[NodeGpu, ...] | None = None

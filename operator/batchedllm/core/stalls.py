@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from batchedllm.api.conditions import Reason
+from batchedllm.core.benchmark.pod import is_benchmark_pod
 from batchedllm.core.conditions import CONFLICT
 from batchedllm.core.observed import Observed
 from batchedllm.core.preflight import OF_THE_SPEC
@@ -44,9 +45,12 @@ def stall(gathered: Gathered, observed: Observed, template: str) -> Stall | None
 
 
 def _refused(gathered: Gathered, _observed: Observed, _template: str) -> Stall | None:
-    if not gathered.refusals:
+    name = gathered.resource["metadata"]["name"]
+    # A model without its benchmark serves as well; its own condition tells of that.
+    refusals = [one for one in gathered.refusals if not is_benchmark_pod(name, one.kind, one.name)]
+    if not refusals:
         return None
-    first = min(gathered.refusals, key=lambda one: (one.kind, one.name))
+    first = min(refusals, key=lambda one: (one.kind, one.name))
     if first.code == CONFLICT:
         return Reason.CHILD_NOT_OURS, first.message
     return Reason.APPLY_REFUSED, f"the API server refuses the {first.kind} {first.name} ({first.code}): {first.message}"

@@ -69,11 +69,15 @@ class Gatherer:
 
     def engines(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods that serve, or will."""
-        return tuple(pod for pod in self._store.of(key, kinds.POD) if not _inspects(pod))
+        return tuple(pod for pod in self._store.of(key, kinds.POD) if not (_inspects(pod) or _benchmarks(pod)))
 
     def inspections(self, key: Key) -> tuple[Manifest, ...]:
         """Return the pods that read the model's config."""
         return tuple(pod for pod in self._store.of(key, kinds.POD) if _inspects(pod))
+
+    def benchmarks(self, key: Key) -> tuple[Manifest, ...]:
+        """Return the pods that measure the engine."""
+        return tuple(pod for pod in self._store.of(key, kinds.POD) if _benchmarks(pod))
 
     async def refresh(self, key: Key) -> None:
         """Read everything about `key` anew: what is known of it proved stale."""
@@ -158,6 +162,7 @@ class Gatherer:
             children=self._store.of(key, *kinds.CHILDREN),
             pods=self.engines(key),
             inspections=self.inspections(key),
+            benchmarks=self.benchmarks(key),
             neighbour_inspections=tuple(pod for pod in self._store.beside(key, kinds.POD) if _inspects(pod)),
             neighbour_records=self._store.beside(key, kinds.CONFIG_MAP),
             description=None if described is None else described.config_map,
@@ -173,6 +178,10 @@ class Gatherer:
 
 def _inspects(pod: Manifest) -> bool:
     return names.LABEL_INSPECTS in (pod["metadata"].get("labels") or {})
+
+
+def _benchmarks(pod: Manifest) -> bool:
+    return names.LABEL_BENCHMARKS in (pod["metadata"].get("labels") or {})
 
 
 def _named(manifest: Manifest) -> tuple[str, str]:

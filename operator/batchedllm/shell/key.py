@@ -1,10 +1,13 @@
 """The name under which one BatchedLLM is queued, cached, scraped and logged."""
 
 from dataclasses import dataclass
-from typing import Self
+from typing import Final, Self
 
 from batchedllm.api import names
 from batchedllm.core.reconcile_types import Manifest
+
+_NAMING: Final = (names.LABEL_NAME, names.LABEL_INSPECTS, names.LABEL_BENCHMARKS)
+"""Labels that say to which BatchedLLM an object belongs."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -30,5 +33,5 @@ class Key:
         if manifest.get("kind") == names.KIND:
             return cls(metadata["namespace"], metadata["name"])
         labels = metadata.get("labels") or {}
-        name = labels.get(names.LABEL_NAME) or labels.get(names.LABEL_INSPECTS)
+        name = next((labels[one] for one in _NAMING if labels.get(one)), None)
         return cls(metadata["namespace"], name) if name and metadata.get("namespace") else None

@@ -19,8 +19,8 @@ def test_reasons_are_words_that_the_standard_allows():
     assert all(KEP_1623_REASON.match(reason) for reason in Reason)
 
 
-def test_the_abnormal_conditions_are_the_ones_that_come_and_go():
+def test_only_abnormal_conditions_and_what_is_asked_for_come_and_go():
     """kstatus takes a resource for failed or in progress when it sees them."""
     coming = {kind for kind, meaning in CONDITIONS.items() if not meaning.always_present}
 
-    assert coming == {ConditionType.RECONCILING, ConditionType.STALLED}
+    assert coming == {ConditionType.RECONCILING, ConditionType.STALLED, ConditionType.BENCHMARKED}

@@ -71,6 +71,7 @@ def test_arguments(capsys, monkeypatch, arguments, sentence):
         {"knots": [[2, 0.1], [1, 0.2]], "kvCacheTokens": 1000},
         {"knots": [[1, 0.1], [2, 0.2]], "kvCacheTokens": 1},
         {"knots": [[1, 0.1], [2, 0.2]], "kvCacheTokens": 1000, "secondsPerSequence": -1},
+        {"knots": [[1, 0.1], [2, 0.2]], "kvCacheTokens": 1000, "version": 2},
     ],
 )
 def test_profiles(capsys, monkeypatch, tmp_path, profile):

@@ -35,6 +35,20 @@ GOALS: Final[dict[Goal, Wishes]] = {
     ),
     "throughput": Wishes(1024, Tokens(16384), 64, "large steps and batches, whatever a single request waits"),
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Batches:
+    """What a benchmark says of batch sizes."""
+
+    knee: int
+    """After it, throughput grows by a smaller factor than latency."""
+    fastest: int
+    """With the most tokens a second."""
+    sweet_spot: int | None = None
+    """Largest within the latency limit; None where it is not known."""
+
+
 SHORTEST_OPEN_LENGTH: Final = Tokens(4096)
 """An open length is not shortened below this for the sake of concurrency."""
 FEWEST_SEQS: Final = 8
@@ -50,9 +64,12 @@ class Choice:
     plan: Plan
 
 
-def choose(goal: Goal, question: Question) -> Choice:
-    """Fill in what the user left open so that the goal is served; raise InvalidSettings for what cannot be."""
-    wishes = GOALS[goal]
+def choose(goal: Goal, question: Question, measured: Batches | None = None) -> Choice:
+    """Fill in what the user left open so that the goal is served; raise InvalidSettings for what cannot be.
+
+    `measured` are batch sizes that a benchmark of this engine found; without, they are those of an 8B model.
+    """
+    wishes = GOALS[goal] if measured is None else _measured(goal, measured)
     open_names = [
         name for name in ("max_num_seqs", "max_num_batched_tokens") if getattr(question.settings, name) is None
     ]
@@ -63,6 +80,19 @@ def choose(goal: Goal, question: Question) -> Choice:
     chosen = [f"{name} {getattr(settings, name)}" for name in open_names]
     reasons += [", ".join(chosen)] if chosen else []
     return Choice(settings, (*reasons, *length_reasons, *seqs_reasons), planned)
+
+
+def _measured(goal: Goal, measured: Batches) -> Wishes:
+    """Return the goal's wishes, with the batch that a benchmark found for it."""
+    wishes = GOALS[goal]
+    calm = measured.knee if measured.sweet_spot is None else min(measured.sweet_spot, measured.knee)
+    by_goal: dict[Goal, tuple[int, str]] = {
+        "latency": (min(calm, wishes.max_num_seqs), "at most the knee, and within the latency limit, as measured"),
+        "balanced": (measured.knee, "the knee as measured: beyond it, latency grows more than throughput"),
+        "throughput": (measured.fastest, "the batch with the most tokens a second, as measured"),
+    }
+    batch, why = by_goal[goal]
+    return replace(wishes, max_num_seqs=batch, why=f"{wishes.why}; maxNumSeqs is {why}")
 
 
 def _steps(question: Question, wishes: Wishes) -> tuple[Settings, Plan]:

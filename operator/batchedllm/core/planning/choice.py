@@ -5,9 +5,10 @@ from dataclasses import replace
 from typing import Any, Final
 
 from batchedllm.api.spec import BatchedLLMSpec, Batching
+from batchedllm.core.benchmark.profile import Profile
 from batchedllm.core.memory.engine_versions import fits_its_length
 from batchedllm.core.memory.errors import InvalidSettings
-from batchedllm.core.memory.goals import choose
+from batchedllm.core.memory.goals import Batches, choose
 from batchedllm.core.memory.plan_types import Question, Verdict
 from batchedllm.core.reconcile_types import Manifest
 
@@ -28,27 +29,37 @@ Serves = Callable[[BatchedLLMSpec], bool]
 """Whether the Deployment that is there makes just the replicas that a spec asks for."""
 
 
-def chosen_for(question: Question, spec: BatchedLLMSpec, resource: Manifest) -> Chosen:
-    """Return what is chosen for the goal: as before while the spec is the same, else anew.
+def chosen_for(question: Question, spec: BatchedLLMSpec, resource: Manifest, profile: Profile | None = None) -> Chosen:
+    """Return what is chosen for the goal: as before while spec and benchmark are the same, else anew.
 
     What starts have taught is left out of it, so that learning never restarts a replica.
     """
     goal = spec.batching.goal
     if goal is None:
         return []
+    measured_at = {} if profile is None else {"measuredAt": profile.at}
     before = _before(resource)
-    if before:
+    if before and all(one.get("measuredAt", "") == measured_at.get("measuredAt", "") for one in before):
         return before
     try:
-        choice = choose(goal, replace(question, correction=None))
+        choice = choose(goal, replace(question, correction=None), _batches(profile))
     except InvalidSettings:
         return []
     reason = "; ".join(choice.reasons)
     return [
-        {"setting": f"batching.{field}", "value": str(getattr(choice.settings, name)), "reason": reason[:400]}
+        {
+            "setting": f"batching.{field}",
+            "value": str(getattr(choice.settings, name)),
+            "reason": reason[:400],
+            **measured_at,
+        }
         for name, field in _FIELDS.items()
         if _is_open(spec.batching, name) and getattr(choice.settings, name) not in (None, "auto")
     ]
+
+
+def _batches(profile: Profile | None) -> Batches | None:
+    return None if profile is None else Batches(profile.knee, profile.fastest_batch, profile.sweet_spot)
 
 
 def length_of_unknown(

@@ -11,6 +11,7 @@ from typing import Any, Final
 
 from batchedllm.api.conditions import ConditionType, Reason
 from batchedllm.api.spec import BatchedLLMSpec
+from batchedllm.core.benchmark.run import known_profile
 from batchedllm.core.conditions import Truth, Verdict
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE, template_fingerprint
@@ -34,12 +35,12 @@ from batchedllm.core.planning.choice import (
 )
 from batchedllm.core.planning.gpu_facts import GpuFacts, gpu_facts
 from batchedllm.core.planning.host import host_cautions
-from batchedllm.core.planning.inspection import deletions
 from batchedllm.core.planning.model_facts import ModelFacts, NoFacts
 from batchedllm.core.planning.model_search import Search, known_model, search
 from batchedllm.core.planning.question import settings_of
 from batchedllm.core.planning.report import no_plan_status, plan_status
 from batchedllm.core.planning.running_images import newest_digest
+from batchedllm.core.planning.short_pods import deletions
 from batchedllm.core.reconcile_types import Defaults, Deletion, Gathered, Manifest
 
 _REASONS: Final[Mapping[Answer, tuple[Truth, Reason]]] = {
@@ -182,7 +183,8 @@ def _unplanned(spec: BatchedLLMSpec, why: NoFacts, deployed: _Deployed, known: M
 def _planned(case: _Case) -> Gate:
     """Choose what the goal leaves to the plan, plan, and judge."""
     enforces = case.spec.memory.gate == "enforce"
-    chosen = [] if case.gpu.is_cpu else chosen_for(case.question, case.spec, case.gathered.resource)
+    profile = known_profile(case.gathered, case.spec, case.key.engine_image)
+    chosen = [] if case.gpu.is_cpu else chosen_for(case.question, case.spec, case.gathered.resource, profile)
     case = replace(case, spec=with_chosen(case.spec, chosen))
     try:
         case, made, length = _made(case)

@@ -8,7 +8,7 @@ from typing import Any
 from batchedllm.api.conditions import Reason
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.manifests.identity import owner_of
-from batchedllm.core.planning.inspection import Inspection, Result, deletions, inspect
+from batchedllm.core.planning.inspection import Inspection, Result, inspect
 from batchedllm.core.planning.inspection_pod import Subject, inspection_key
 from batchedllm.core.planning.model_facts import (
     ModelFacts,
@@ -19,6 +19,7 @@ from batchedllm.core.planning.model_facts import (
 )
 from batchedllm.core.planning.model_record import kept, model_record, results_of
 from batchedllm.core.planning.running_images import digests
+from batchedllm.core.planning.short_pods import deletions
 from batchedllm.core.reconcile_types import Defaults, Gathered
 
 

@@ -67,6 +67,8 @@ class Capacity:
     """Full speeds concluded from busy replicas, weighted by how busy these were."""
     busy_weight: float = 0.0
     fastest_step_seconds: float | None = None
+    assumed_tokens_per_second: float = UNKNOWN_TOKENS_PER_SECOND
+    """Speed of a full replica while none was seen: by a benchmark, where there was one."""
 
     @property
     def tokens_per_second(self) -> float:
@@ -74,7 +76,7 @@ class Capacity:
         if self.full_samples >= SAMPLES_FULL:
             return self.full_tokens_per_second
         seen = self.full_samples / SAMPLES_FULL
-        assumed = seen * self.full_tokens_per_second + (1 - seen) * UNKNOWN_TOKENS_PER_SECOND
+        assumed = seen * self.full_tokens_per_second + (1 - seen) * self.assumed_tokens_per_second
         weighted = self.busy_tokens_per_second_sum + UNKNOWN_WEIGHT * assumed
         return weighted / (self.busy_weight + UNKNOWN_WEIGHT)
 

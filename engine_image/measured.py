@@ -1,0 +1,133 @@
+"""What was measured on GPUs, as the tables and pictures of docs/engine.md: from engine_image/bench/*.json.
+
+`profile_NAME.json` and `overhead_NAME.json` are what engine_image/bench/on_gpu.py writes, `gpu_exporter_NAME.json` what
+engine_image/bench/gpu_exporter.py does; NAME is the card. `make generate` writes the page's generated parts.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from batchedllm_engine.bench.picture import svg
+
+Result = Mapping[str, Any]
+NOTHING: Final = "Not measured yet; the command above does it."
+
+
+def results(folder: Path, kind: str) -> Iterator[tuple[str, Result]]:
+    """Yield the name and content of each result of a kind."""
+    for file in sorted(folder.glob(f"{kind}_*.json")):
+        yield file.stem.removeprefix(f"{kind}_"), json.loads(file.read_text("utf-8"))
+
+
+def page(text: str, folder: Path) -> str:
+    """Return the page with its generated parts made anew. Raises ValueError where one has no end."""
+    for name, made in PARTS.items():
+        begin, end = f"<!-- measured: {name} -->\n", "<!-- end -->"
+        before, found, rest = text.partition(begin)
+        if not found or end not in rest:
+            raise ValueError(f"the page has no part {begin.strip()} ... {end}")
+        text = before + begin + made(folder) + end + rest.partition(end)[2]
+    return text
+
+
+def pictures(folder: Path) -> dict[str, str]:
+    """Return the pictures by the names of their files."""
+    return {_picture(name): svg(one) for name, one in results(folder, "profile") if one["curve"]}
+
+
+def _picture(name: str) -> str:
+    return f"engine-curve-{name}.svg"
+
+
+def curves(folder: Path) -> str:
+    """Return the batch curves."""
+    parts = [_curve(name, one) for name, one in results(folder, "profile")]
+    return "\n".join(parts) or f"{NOTHING}\n"
+
+
+def _curve(name: str, profile: Result) -> str:
+    knee, spot = profile["knee"], profile.get("sweetSpot", {})
+    words = f"The knee is at {knee['batch']}." if knee["isReached"] else f"No knee up to {knee['batch']}."
+    if "batch" in spot:
+        limit = spot["interTokenLimitSeconds"] * 1000
+        words += f" Within {limit:g} ms between tokens: up to {spot['batch']}."
+    rows = [
+        (
+            str(one["batch"]),
+            f"{one['outputTokensPerSecond']:,.0f}",
+            f"{one['perOutputTokenSeconds']['mean'] * 1000:.1f} ms",
+            f"{one['perOutputTokenSeconds']['p95'] * 1000:.1f} ms",
+            f"{one['stepSeconds'] * 1000:.1f} ms" if "stepSeconds" in one else "",
+            f"{one['timeToFirstTokenSeconds']['p95'] * 1000:,.0f} ms",
+        )
+        for one in profile["curve"]
+    ]
+    columns = ("requests at once", "output tokens/s", "between tokens", "p95", "decoding step", "first token, p95")
+    return (
+        f"**{profile['gpu']}**, vLLM {profile['engineVersion']}, {profile['promptTokens']} + {profile['outputTokens']} "
+        f"tokens, by {profile['measuredBy']}, {profile['at'][:10]}. {words}\n\n"
+        f"![Batch curve]({_picture(name)})\n\n{_table(columns, rows)}"
+    )
+
+
+def static(folder: Path) -> str:
+    """Return static batches against continuous batching."""
+    rows = [
+        (
+            profile["gpu"],
+            str(profile["static"]["batch"]),
+            "{} to {}".format(*profile["static"]["outputTokens"]),
+            f"{profile['static']['static']['outputTokensPerSecond']:,.0f}",
+            f"{profile['static']['continuous']['outputTokensPerSecond']:,.0f}",
+            f"{profile['static']['ratio']:.2f}",
+        )
+        for _, profile in results(folder, "profile")
+        if "static" in profile
+    ]
+    columns = ("GPU", "batch", "tokens of an answer", "static, tokens/s", "continuous, tokens/s", "ratio")
+    return _table(columns, rows) if rows else f"{NOTHING}\n"
+
+
+def overhead(folder: Path) -> str:
+    """Return what our additions cost."""
+    rows = [
+        (
+            one["gpu"],
+            one["vllm"],
+            str(one["requestsAtOnce"]),
+            str(len(one["pairs"])),
+            f"{one['ratio']['mean']:.4f} ± {one['ratio']['standardError']:.4f}",
+            f"{one['ratio']['lowest']:.4f} to {one['ratio']['highest']:.4f}",
+        )
+        for _, one in results(folder, "overhead")
+    ]
+    columns = ("GPU", "vLLM", "requests at once", "pairs", "tokens/s with by without (± standard error)", "range")
+    return _table(columns, rows) if rows else f"{NOTHING}\n"
+
+
+def exporter(folder: Path) -> str:
+    """Return the exporter's values beside nvidia-smi's."""
+    rows = [
+        (one["gpu"], state, metric, *(f"{found[key]:g}" for key in ("exporter", "nvidiaSmi", "mostApart")))
+        for _, one in results(folder, "gpu_exporter")
+        for state in ("idle", "busy")
+        for metric, found in one.get(state, {}).items()
+    ]
+    columns = ("GPU, driver", "", "metric", "exporter", "nvidia-smi", "most apart in one pair of looks")
+    return _table(columns, rows) if rows else f"{NOTHING}\n"
+
+
+def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [columns, ("---",) * len(columns), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+PARTS: Final[Mapping[str, Callable[[Path], str]]] = {
+    "curves": curves,
+    "static": static,
+    "overhead": overhead,
+    "exporter": exporter,
+}
+"""The generated parts of the page, by name."""

@@ -1,0 +1,1 @@
+"""The benchmark of a model's engine: the short pod that runs it, what it found, and what that is used for."""

@@ -1,0 +1,78 @@
+"""The page of what was measured on GPUs: tables and pictures of the results that lie beside the scripts."""
+
+import json
+
+import pytest
+
+import measured
+
+EMPTY = "".join(f"# {name}\n<!-- measured: {name} -->\nold\n<!-- end -->\n" for name in measured.PARTS)
+TIMES = {"mean": 0.01, "median": 0.009, "p95": 0.02, "p99": 0.03}
+POINT = {
+    "batch": 8,
+    "outputTokensPerSecond": 1234.5,
+    "perOutputTokenSeconds": TIMES,
+    "timeToFirstTokenSeconds": TIMES,
+    "stepSeconds": 0.0061,
+}
+PROFILE = {
+    "at": "2026-01-02T03:04:05Z",
+    "gpu": "NVIDIA H200",
+    "model": "m",
+    "engineVersion": "0.26.0",
+    "measuredBy": "vllm bench serve",
+    "promptTokens": 128,
+    "outputTokens": 64,
+    "knee": {"batch": 8, "isReached": False},
+    "curve": [POINT],
+    "static": {
+        "batch": 64,
+        "outputTokens": [16, 512],
+        "ratio": 1.8,
+        "static": {"outputTokensPerSecond": 1000},
+        "continuous": {"outputTokensPerSecond": 1800},
+    },
+}
+OVERHEAD = {
+    "gpu": "NVIDIA H200",
+    "vllm": "0.26.0",
+    "requestsAtOnce": 256,
+    "pairs": [{}, {}],
+    "ratio": {"mean": 0.998, "standardError": 0.001, "lowest": 0.996, "highest": 1.0},
+}
+
+
+@pytest.fixture
+def results(tmp_path):
+    (tmp_path / "profile_h200.json").write_text(json.dumps(PROFILE))
+    (tmp_path / "overhead_h200.json").write_text(json.dumps(OVERHEAD))
+    return tmp_path
+
+
+def test_results_become_tables(results):
+    page = measured.page(EMPTY, results)
+
+    assert "| 8 | 1,234 | 10.0 ms | 20.0 ms | 6.1 ms | 20 ms |" in page
+    assert "| NVIDIA H200 | 64 | 16 to 512 | 1,000 | 1,800 | 1.80 |" in page
+    assert "| NVIDIA H200 | 0.26.0 | 256 | 2 | 0.9980 ± 0.0010 | 0.9960 to 1.0000 |" in page
+    assert "old" not in page
+
+
+def test_the_curve_has_a_picture_that_the_page_shows(results):
+    assert list(measured.pictures(results)) == ["engine-curve-h200.svg"]
+    assert "](engine-curve-h200.svg)" in measured.page(EMPTY, results)
+
+
+def test_without_results_the_page_says_so(tmp_path):
+    assert measured.page(EMPTY, tmp_path).count("Not measured yet") == len(measured.PARTS)
+
+
+def test_making_the_page_again_changes_nothing(results):
+    page = measured.page(EMPTY, results)
+
+    assert measured.page(page, results) == page
+
+
+def test_a_page_without_a_part_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="no part"):
+        measured.page("# nothing", tmp_path)
