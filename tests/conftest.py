@@ -40,8 +40,10 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, Any, Any]:
     values = getattr(item, "funcargs", {})
     if report.failed and report.when != "teardown" and "cluster" in values:
         from testbed import diagnosis  # noqa: PLC0415 - as above
+        from testbed.cluster import Cluster  # noqa: PLC0415 - as above
 
-        report.sections.append(("the cluster then", diagnosis.troubles(values["cluster"], values.get("namespace"))))
+        if isinstance(values["cluster"], Cluster):  # unit tests have things of this name too
+            report.sections.append(("the cluster then", diagnosis.troubles(values["cluster"], values.get("namespace"))))
     return report
 
 
@@ -57,6 +59,4 @@ def namespace(cluster: "Cluster") -> Iterator[str]:
 @pytest.fixture(scope="session")
 def installed_crd(cluster: "Cluster") -> None:
     """The CustomResourceDefinition is there and serves."""
-    crd = Path(__file__).parents[1] / "crds/batchedllms.yaml"
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", str(crd))
-    cluster.kubectl("wait", "--for=condition=Established", "crd/batchedllms.batchedllm.dev", "--timeout=30s")
+    cluster.establish(Path(__file__).parents[1] / "crds/batchedllms.yaml")

@@ -184,9 +184,7 @@ def _assert_alone(cluster: Cluster) -> None:
 
 
 def _build(provider: EmbeddedCluster, cluster: Cluster) -> None:
-    crd = str(ROOT / "crds/batchedllms.yaml")
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "-f", crd)
-    cluster.kubectl("wait", "--for=condition=Established", "crd/batchedllms.batchedllm.dev", "--timeout=30s")
+    cluster.establish(ROOT / "crds/batchedllms.yaml")
     # A resource that is new to the API server answers 429 for a second; kubectl waits that out.
     cluster.kubectl("get", names.PLURAL, "--all-namespaces")
     kwok.set_fake_nodes(provider, cluster, FAKE_NODES, FAKE_GPUS)

@@ -24,8 +24,7 @@ CRD = Path(__file__).parents[2] / "crds" / "batchedllms.yaml"
 @pytest.fixture(scope="module", autouse=True)
 def _crd(cluster):
     """The CRD of this checkout is installed and stays: other tests need it too."""
-    cluster.kubectl("apply", "--server-side", "--force-conflicts", "--field-manager=batchedllm-tests", "-f", str(CRD))
-    cluster.kubectl("wait", "--for=condition=Established", f"crd/{names.PLURAL}.{names.GROUP}", "--timeout=30s")
+    cluster.establish(CRD)
 
 
 def resource(spec: dict[str, Any], name: str = "model") -> dict[str, Any]:

@@ -34,6 +34,14 @@ class Cluster:
         command = [str(tools.helm()), f"--kubeconfig={self.kubeconfig}", *arguments]
         return run(command, timeout_seconds=timeout_seconds, environment=environment_without_proxies())
 
+    def establish(self, definition: Path) -> None:
+        """Apply one CustomResourceDefinition and wait until it serves. Raises TestbedError if it does not."""
+        arguments = ("--server-side", "--force-conflicts", "--field-manager=batchedllm-tests")
+        self.kubectl("apply", *arguments, "--filename", str(definition))
+        # `condition=Established` breaks off on a definition so new that it has no conditions yet; a path waits.
+        established = '{.status.conditions[?(@.type=="Established")].status}=True'
+        self.kubectl("wait", f"--for=jsonpath={established}", "--filename", str(definition), "--timeout=30s")
+
     def load_image(self, name: str) -> str:
         """Build a project image if needed (`operator`, `engine-sim`, ...), bring it in, return its reference."""
         return images.load(name, self.loaded, self.load_archive, self.holds)

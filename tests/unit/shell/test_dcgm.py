@@ -116,8 +116,24 @@ async def test_an_exporter_that_falls_silent_leaves_the_value_unknown_and_is_loo
     cluster.error = ScrapeError("connection", "refused")
     await until(lambda: gpus.utilization_percent(engine("llama-1")) is None)
 
-    assert cluster.failures["connection"] >= dcgm.STALE_AFTER_SCRAPES - 1
-    assert cluster.looked_again > 0
+    await until(lambda: cluster.failures["connection"] and cluster.looked_again)
+    assert gpus.utilization_percent(engine("llama-1")) is None
+
+
+async def test_one_scrape_that_fails_leaves_what_the_one_before_it_read(cluster: Cluster) -> None:
+    now_seconds = 100.0
+    gpus = NodeExporters(
+        cluster.fetch, cluster.find, interval_seconds=INTERVAL, observer=cluster, clock=lambda: now_seconds
+    )
+    await until(lambda: gpus.utilization_percent(engine("llama-1")))
+    cluster.error = ScrapeError("connection", "refused")
+    await until(lambda: cluster.failures["connection"])
+
+    now_seconds += (dcgm.STALE_AFTER_SCRAPES - 0.1) * INTERVAL
+    assert gpus.utilization_percent(engine("llama-1")) == 80.0
+    now_seconds += 0.2 * INTERVAL
+    assert gpus.utilization_percent(engine("llama-1")) is None
+    await gpus.close()
 
 
 async def test_a_fault_of_ours_is_counted_and_does_not_end_the_reading(

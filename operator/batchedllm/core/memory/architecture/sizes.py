@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchedllm.core.memory.architecture.errors import InvalidModelConfig
-from batchedllm.core.memory.architecture.reading import Fields, whole
+from batchedllm.core.memory.architecture.reading import LARGEST_COUNT, Fields, whole
 
 MOST_LAYERS: Final = 10_000
 _HIDDEN: Final = ("hidden_size", "n_embd", "d_model")
@@ -58,7 +58,11 @@ def _intermediate(fields: Fields) -> int | None:
     widths = fields.items(*_INTERMEDIATE)
     if widths is None:
         return fields.optional_count(*_INTERMEDIATE)
-    return max((width for width in map(whole, widths) if width is not None), default=None)
+    counted = [width for width in map(whole, widths) if width is not None]
+    for width in counted:
+        if not 0 <= width <= LARGEST_COUNT:
+            raise InvalidModelConfig(_INTERMEDIATE[0], width, "a positive whole number")
+    return max(counted, default=0) or None
 
 
 def _head_size(fields: Fields, hidden: int, heads: int) -> int:

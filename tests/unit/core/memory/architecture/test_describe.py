@@ -116,6 +116,7 @@ def test_what_is_no_object_is_no_config(document):
         ),
         ({"num_key_value_heads": 7}, r"num_key_value_heads is 7, but a divisor of num_attention_heads \(32\)"),
         ({"vocab_size": 0}, "vocab_size is 0"),
+        ({"intermediate_size": [14336, -1]}, "intermediate_size is -1, but a positive whole number is expected"),
         ({"layer_types": ["full_attention"]}, "layer_types is '1 entries', but one entry for each of the 32 layers"),
     ],
 )
