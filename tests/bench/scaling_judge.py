@@ -94,6 +94,7 @@ def main() -> None:
     parser.add_argument("--startup", action="append", type=int, help=f"seconds (default: {STARTUPS})")
     parser.add_argument("--policy", action="append", choices=plan.PEERS, help="besides ours (default: all)")
     parser.add_argument("--seeds", type=int, default=5)
+    parser.add_argument("--clairvoyant-seeds", type=int, default=1, help="minutes each (default: %(default)s)")
     parser.add_argument("--stage", action="append", choices=STAGES, help="(default: all)")
     parser.add_argument("--tables", action="store_true", help="run nothing, tell what is known")
     parser.add_argument("--processes", type=int, default=1)
@@ -103,6 +104,7 @@ def main() -> None:
     scope = plan.Scope(
         *(tuple(options.only or REQUIRED), tuple(options.startup or STARTUPS), options.seeds),
         peers=tuple(options.policy or plan.PEERS),
+        clairvoyant_seeds=options.clairvoyant_seeds,
     )
     results = Results(options.results)
     for name, tasks in stages(scope, results).items():

@@ -32,6 +32,8 @@ class Scope:
     startups: tuple[int, ...]
     seeds: int
     peers: tuple[str, ...] = PEERS
+    clairvoyant_seeds: int = 1
+    """How many seeds the clairvoyant plans for; a plan takes minutes, and its hours hardly differ between seeds."""
 
     def cells(self) -> Iterator[World]:
         """Each traffic with each start-up, of the first seed, on the half that is scored."""
@@ -41,6 +43,10 @@ class Scope:
     def seeded(self, world: World) -> list[World]:
         """Return the same world with each seed."""
         return [replace(world, seed=seed) for seed in range(1, self.seeds + 1)]
+
+    def foreseen(self, world: World) -> list[World]:
+        """Return the same world with each seed that the clairvoyant plans for."""
+        return self.seeded(world)[: self.clairvoyant_seeds]
 
 
 def capacity_task(title: str) -> Task:
@@ -106,8 +112,9 @@ def scoring(scope: Scope, results: Results) -> list[Task]:
     """Return ours, the clairvoyant, and each peer with its default, its best knob and that for our cost."""
     tasks: list[Task | None] = []
     for cell in scope.cells():
+        tasks += [Task(world, "clairvoyant") for world in scope.foreseen(cell)]
         for world in scope.seeded(cell):
-            tasks += [Task(world, OWN), Task(world, "clairvoyant")]
+            tasks.append(Task(world, OWN))
             for peer in scope.peers:
                 of_cell = (tuned(results, cell, peer), at_our_cost(results, cell, peer))
                 tasks += [replace(task, world=world) for task in of_cell if task is not None]
@@ -117,8 +124,9 @@ def scoring(scope: Scope, results: Results) -> list[Task]:
 
 def whole(scope: Scope) -> list[Task]:
     """Return ours and the clairvoyant on all of the traffic."""
-    worlds = [_in(world, "whole") for cell in scope.cells() for world in scope.seeded(cell)]
-    return [Task(world, policy) for world in worlds for policy in (OWN, "clairvoyant")]
+    cells = [_in(cell, "whole") for cell in scope.cells()]
+    ours = [Task(world, OWN) for cell in cells for world in scope.seeded(cell)]
+    return [*ours, *(Task(world, "clairvoyant") for cell in cells for world in scope.foreseen(cell))]
 
 
 # -- what could be reached
@@ -203,5 +211,5 @@ def studies(scope: Scope) -> list[Task]:
         usual = World(title, startup_seconds=STUDY_STARTUP_SECONDS)
         tried += [Task(usual, OWN + variant) for variant in VARIANTS]
         tasks += [replace(task, world=world) for task in tried for world in scope.seeded(task.world)]
-        tasks += [Task(world, "clairvoyant") for world in scope.seeded(usual)]
+        tasks += [Task(world, "clairvoyant") for world in scope.foreseen(usual)]
     return tasks

@@ -24,15 +24,16 @@ class Told:
 
     def __init__(self, scope: plan.Scope, results: Results, task: Task | None) -> None:
         self.pairs: list[tuple[Figures, float | None]] = []
-        """Figures, and the hours of the cheapest plan known, if any is."""
+        """Figures, and the hours of the cheapest plan known, if any is: of the seed, else of the first seed."""
         if task is None:
             return
+        first = results.cheapest_hours(replace(task.world, seed=1, scrape_seconds=2.0, scrape_loss=0.0))
         for world in scope.seeded(task.world):
             found = results.get(replace(task, world=world))
             usual = replace(world, scrape_seconds=2.0, scrape_loss=0.0)
             best = results.cheapest_hours(usual)
             if found is not None:
-                self.pairs.append((found, best))
+                self.pairs.append((found, best or first))
 
     def mean(self, name: str) -> float | None:
         """Return the mean of a figure, None without runs."""
