@@ -120,7 +120,7 @@ def test_deleting_while_no_operator_runs(start_operator: StartOperator, models: 
 
     assert first.terminate() == 0
     models.kubectl("delete", "batchedllm", "gone", "--timeout=20s")
-    models.cluster.kubectl("delete", "namespace", doomed.namespace, "--timeout=60s", timeout_seconds=90)
+    models.cluster.kubectl("delete", "namespace", doomed.namespace, "--timeout=150s", timeout_seconds=180)
 
     eventually(lambda: not models.children("gone"), what="no children", seconds=60)
     assert len(models.children("kept")) == 4, "models go on being served without an operator"
