@@ -1,24 +1,44 @@
 """What was measured on GPUs, as the tables and pictures of docs/engine.md: from engine_image/bench/*.json.
 
 `profile_NAME.json` and `overhead_NAME.json` are what engine_image/bench/on_gpu.py writes, `gpu_exporter_NAME.json` what
-engine_image/bench/gpu_exporter.py does; NAME is the card. `make generate` writes the page's generated parts.
+engine_image/bench/gpu_exporter.py does; NAME is the card. The runs of tests/gpu, in a cluster, are told beside them.
+`make generate` writes the page's generated parts.
 """
 
 import json
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from statistics import mean, stdev
 from typing import Any, Final
 
 from batchedllm_engine.bench.picture import svg
 
 Result = Mapping[str, Any]
 NOTHING: Final = "Not measured yet; the command above does it."
+CLUSTER_RUNS: Final = "../../tests/gpu/results"
+"""From the folder of the other results: what the same was on a GPU in a cluster."""
+CLUSTER: Final = "gpu-in-cluster"
 
 
 def results(folder: Path, kind: str) -> Iterator[tuple[str, Result]]:
     """Yield the name and content of each result of a kind."""
     for file in sorted(folder.glob(f"{kind}_*.json")):
         yield file.stem.removeprefix(f"{kind}_"), json.loads(file.read_text("utf-8"))
+
+
+def cluster_run(folder: Path, case: str) -> Result | None:
+    """Return the result of a case in a cluster, None where there is none."""
+    file = folder / CLUSTER_RUNS / f"{case}.json"
+    return json.loads(file.read_text("utf-8")) if file.is_file() else None
+
+
+def profiles(folder: Path) -> Iterator[tuple[str, Result]]:
+    """Yield the name and content of each profile, those measured in a cluster last."""
+    yield from results(folder, "profile")
+    run = cluster_run(folder, "engine-bench")
+    if run is not None and run["measured"].get("curve"):
+        engine = run["machine"]["engine"].removeprefix("vLLM ")
+        yield CLUSTER, {**run["measured"], "engineVersion": run["measured"]["engineVersion"] or engine}
 
 
 def page(text: str, folder: Path) -> str:
@@ -34,7 +54,7 @@ def page(text: str, folder: Path) -> str:
 
 def pictures(folder: Path) -> dict[str, str]:
     """Return the pictures by the names of their files."""
-    return {_picture(name): svg(one) for name, one in results(folder, "profile") if one["curve"]}
+    return {_picture(name): svg(one) for name, one in profiles(folder) if one["curve"]}
 
 
 def _picture(name: str) -> str:
@@ -43,7 +63,7 @@ def _picture(name: str) -> str:
 
 def curves(folder: Path) -> str:
     """Return the batch curves."""
-    parts = [_curve(name, one) for name, one in results(folder, "profile")]
+    parts = [_curve(name, one) for name, one in profiles(folder)]
     return "\n".join(parts) or f"{NOTHING}\n"
 
 
@@ -59,17 +79,26 @@ def _curve(name: str, profile: Result) -> str:
             f"{one['outputTokensPerSecond']:,.0f}",
             f"{one['perOutputTokenSeconds']['mean'] * 1000:.1f} ms",
             f"{one['perOutputTokenSeconds']['p95'] * 1000:.1f} ms",
-            f"{one['stepSeconds'] * 1000:.1f} ms" if "stepSeconds" in one else "",
+            *_steps(one),
             f"{one['timeToFirstTokenSeconds']['p95'] * 1000:,.0f} ms",
         )
         for one in profile["curve"]
     ]
-    columns = ("requests at once", "output tokens/s", "between tokens", "p95", "decoding step", "first token, p95")
+    columns = ("requests at once", "output tokens/s", "between tokens", "p95", *_STEP_COLUMNS, "first token, p95")
     return (
         f"**{profile['gpu']}**, vLLM {profile['engineVersion']}, {profile['promptTokens']} + {profile['outputTokens']} "
         f"tokens, by {profile['measuredBy']}, {profile['at'][:10]}. {words}\n\n"
         f"![Batch curve]({_picture(name)})\n\n{_table(columns, rows)}"
     )
+
+
+def _steps(point: Result) -> tuple[str, str]:
+    if "stepSeconds" not in point:
+        return "", ""
+    return f"{point['stepSeconds'] * 1000:.1f} ms", f"{point['stepBatch'] / point['stepSeconds']:,.0f}"
+
+
+_STEP_COLUMNS: Final = ("decoding step", "tokens/s of such steps")
 
 
 def static(folder: Path) -> str:
@@ -83,7 +112,7 @@ def static(folder: Path) -> str:
             f"{profile['static']['continuous']['outputTokensPerSecond']:,.0f}",
             f"{profile['static']['ratio']:.2f}",
         )
-        for _, profile in results(folder, "profile")
+        for _, profile in profiles(folder)
         if "static" in profile
     ]
     columns = ("GPU", "batch", "tokens of an answer", "static, tokens/s", "continuous, tokens/s", "ratio")
@@ -103,8 +132,29 @@ def overhead(folder: Path) -> str:
         )
         for _, one in results(folder, "overhead")
     ]
+    rows += _cluster_overhead(cluster_run(folder, "overhead"))
     columns = ("GPU", "vLLM", "requests at once", "pairs", "tokens/s with by without (± standard error)", "range")
     return _table(columns, rows) if rows else f"{NOTHING}\n"
+
+
+def _cluster_overhead(run: Result | None) -> list[tuple[str, ...]]:
+    """Return rows of waves of requests to both: their times, bare and ours, in pairs."""
+    if run is None:
+        return []
+    machine, rows = run["machine"], []
+    for answers in ("whole", "streamed"):
+        ratios = [bare / ours for bare, ours in run["measured"][answers]]
+        error = stdev(ratios) / len(ratios) ** 0.5
+        rows.append(
+            (
+                f"{machine['gpu']['name']}, in a cluster, {answers}",
+                machine["engine"].removeprefix("vLLM "),
+                *(str(run["measured"]["batch"]), str(len(ratios))),
+                f"{mean(ratios):.4f} ± {error:.4f}",
+                f"{min(ratios):.4f} to {max(ratios):.4f}",
+            )
+        )
+    return rows
 
 
 def exporter(folder: Path) -> str:

@@ -13,7 +13,8 @@ POINT = {
     "outputTokensPerSecond": 1234.5,
     "perOutputTokenSeconds": TIMES,
     "timeToFirstTokenSeconds": TIMES,
-    "stepSeconds": 0.0061,
+    "stepSeconds": 0.004,
+    "stepBatch": 8,
 }
 PROFILE = {
     "at": "2026-01-02T03:04:05Z",
@@ -42,17 +43,43 @@ OVERHEAD = {
 }
 
 
+MACHINE = {"gpu": {"name": "NVIDIA H200"}, "engine": "vLLM 0.26.0"}
+CLUSTER_RUNS = {
+    "engine-bench": {"machine": MACHINE, "measured": {**PROFILE, "engineVersion": ""}},
+    "overhead": {
+        "machine": MACHINE,
+        "measured": {"batch": 256, "whole": [[2.0, 2.0], [1.9, 2.0]], "streamed": [[3.0, 2.0], [2.0, 2.0]]},
+    },
+}
+
+
 @pytest.fixture
-def results(tmp_path):
-    (tmp_path / "profile_h200.json").write_text(json.dumps(PROFILE))
-    (tmp_path / "overhead_h200.json").write_text(json.dumps(OVERHEAD))
-    return tmp_path
+def folder(tmp_path):
+    made = tmp_path / "engine_image/bench"
+    made.mkdir(parents=True)
+    return made
+
+
+@pytest.fixture
+def results(folder):
+    (folder / "profile_h200.json").write_text(json.dumps(PROFILE))
+    (folder / "overhead_h200.json").write_text(json.dumps(OVERHEAD))
+    return folder
+
+
+@pytest.fixture
+def cluster_runs(folder):
+    runs = folder.parents[1] / "tests/gpu/results"
+    runs.mkdir(parents=True)
+    for case, run in CLUSTER_RUNS.items():
+        (runs / f"{case}.json").write_text(json.dumps(run))
+    return folder
 
 
 def test_results_become_tables(results):
     page = measured.page(EMPTY, results)
 
-    assert "| 8 | 1,234 | 10.0 ms | 20.0 ms | 6.1 ms | 20 ms |" in page
+    assert "| 8 | 1,234 | 10.0 ms | 20.0 ms | 4.0 ms | 2,000 | 20 ms |" in page
     assert "| NVIDIA H200 | 64 | 16 to 512 | 1,000 | 1,800 | 1.80 |" in page
     assert "| NVIDIA H200 | 0.26.0 | 256 | 2 | 0.9980 ± 0.0010 | 0.9960 to 1.0000 |" in page
     assert "old" not in page
@@ -63,8 +90,25 @@ def test_the_curve_has_a_picture_that_the_page_shows(results):
     assert "](engine-curve-h200.svg)" in measured.page(EMPTY, results)
 
 
-def test_without_results_the_page_says_so(tmp_path):
-    assert measured.page(EMPTY, tmp_path).count("Not measured yet") == len(measured.PARTS)
+def test_an_engine_that_tells_nothing_of_its_steps_leaves_their_columns_empty(folder):
+    point = {name: value for name, value in POINT.items() if not name.startswith("step")}
+    (folder / "profile_h200.json").write_text(json.dumps({**PROFILE, "curve": [point]}))
+
+    assert "| 8 | 1,234 | 10.0 ms | 20.0 ms |  |  | 20 ms |" in measured.page(EMPTY, folder)
+
+
+def test_what_was_measured_in_a_cluster_is_told_as_well(cluster_runs):
+    page = measured.page(EMPTY, cluster_runs)
+
+    assert "**NVIDIA H200**, vLLM 0.26.0, 128 + 64 tokens" in page
+    assert "](engine-curve-gpu-in-cluster.svg)" in page
+    assert "engine-curve-gpu-in-cluster.svg" in measured.pictures(cluster_runs)
+    assert "| NVIDIA H200, in a cluster, whole | 0.26.0 | 256 | 2 | 0.9750 ± 0.0250 | 0.9500 to 1.0000 |" in page
+    assert "| NVIDIA H200, in a cluster, streamed | 0.26.0 | 256 | 2 | 1.2500 ± 0.2500 | 1.0000 to 1.5000 |" in page
+
+
+def test_without_results_the_page_says_so(folder):
+    assert measured.page(EMPTY, folder).count("Not measured yet") == len(measured.PARTS)
 
 
 def test_making_the_page_again_changes_nothing(results):
