@@ -18,12 +18,13 @@ class QueueDepthSignal(ApiModel):
         description="Requests that may wait per replica; above it replicas are added until each holds a full batch "
         "and no more than this many waiting.",
     )
-    drain_seconds: int = Field(
-        default=60,
+    drain_seconds: int | None = Field(
+        default=None,
         ge=1,
         le=3600,
         description="Seconds in which a queue above `perReplica` is to be worked off, beside what arrives: the "
-        "shorter, the more replicas are added for it.",
+        "shorter, the more replicas are added for it. Left out: 60, or as long as a replica takes to start where "
+        "that is longer, as what has queued during a start is late anyway.",
     )
 
 

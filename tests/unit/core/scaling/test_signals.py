@@ -106,20 +106,32 @@ def test_without_a_queue_and_with_enough_replicas_it_asks_for_what_holds_the_bat
     assert asked("queueDepth", memory=Memory(full_batch=20.0)).replicas == 2
 
 
+WITHIN_A_MINUTE = Signals(queue_depth=QueueDepthSignal(drain_seconds=60))
+
+
 def test_a_queue_is_worked_off_within_the_drain_time_beside_what_arrives() -> None:
     queued = 12 + 3000  # 3.6 million tokens above what is expected: two replicas' work for a minute
-    assert asked("queueDepth", queued=queued).replicas == 4  # and 1.25 for the arrivals, 3.25 in all
+    assert asked("queueDepth", queued=queued, signals=WITHIN_A_MINUTE).replicas == 4  # and 1.25 for the arrivals
 
     slowly = Signals(queue_depth=QueueDepthSignal(drain_seconds=600))
     assert asked("queueDepth", queued=queued, signals=slowly).replicas == 2
+
+
+def test_unless_it_is_set_a_queue_gets_a_minute_or_as_long_as_a_replica_takes_to_start() -> None:
+    queued = 12 + 3000  # 1.25 replicas for the arrivals, and two replicas' work for a minute
+
+    def asks(startup_seconds: float) -> int | None:
+        return asked("queueDepth", replace(OUTLOOK, startup_seconds=startup_seconds), queued=queued).replicas
+
+    assert [asks(startup) for startup in (1.0, 60.0, 120.0, 600.0)] == [4, 4, 3, 2]
 
 
 def test_what_will_have_queued_by_the_time_a_replica_starts_is_caught_up_with_too() -> None:
     """One replica gets 30,000 more than it does: for as long as that has lasted, it is expected to last."""
     short, lasting = demanding(60_000, 30_000, 30_000), demanding(60_000, 60_000, 60_000)
 
-    assert asked("queueDepth", short, replicas=1).replicas == 3  # 2.5 + 30 s / 60 s
-    assert asked("queueDepth", lasting, replicas=1).replicas == 5  # 2.5 + 120 s / 60 s
+    assert asked("queueDepth", short, replicas=1, signals=WITHIN_A_MINUTE).replicas == 3  # 2.5 + 30 s / 60 s
+    assert asked("queueDepth", lasting, replicas=1, signals=WITHIN_A_MINUTE).replicas == 5  # 2.5 + 120 s / 60 s
 
 
 def test_before_it_is_known_how_fast_a_replica_is_batches_and_queues_are_counted() -> None:
@@ -299,7 +311,7 @@ def test_with_a_target_the_gpu_asks_as_an_hpa_does_outside_a_tolerance() -> None
 
 
 def queue_asks(queued: float, running: float = 30, outlook: Outlook = OUTLOOK, **more) -> int | None:
-    return asked("queueDepth", outlook, queued=queued, running=running, **more).replicas
+    return asked("queueDepth", outlook, queued=queued, running=running, signals=WITHIN_A_MINUTE, **more).replicas
 
 
 def test_the_queue_beyond_what_is_expected_is_caught_up_with_beside_what_comes() -> None:

@@ -19,6 +19,9 @@ from batchedllm.core.scaling.types import ScalingState
 
 NAME: Final = "queueDepth"
 
+DRAIN_SECONDS: Final = 60.0
+"""Time for working off a queue where replicas start faster and the resource names none."""
+
 SAFE_OCCUPANCY: Final = 0.8
 """Share of a full batch, and of the KV cache, that a replica may be predicted to hold after a removal. The limit that
 llm-d's autoscaler calls saturated (0.80 of the KV cache) and NVIDIA Dynamo's factor below its limits (0.8)."""
@@ -61,7 +64,7 @@ def _catching_up(state: ScalingState, outlook: Outlook, working: int, queued: fl
         return holding
     late = max(0.0, queued - expected) * outlook.tokens
     needed = 0.0 if outlook.speed_is_known else float(holding or 0)
-    drain_seconds = state.policy.signals.queue_depth.drain_seconds
+    drain_seconds = _drain_seconds(state, outlook)
     for window_seconds, demand in outlook.demands:
         lasting_seconds = min(window_seconds, outlook.startup_seconds)
         coming = max(0.0, demand - working * outlook.speed) * lasting_seconds
@@ -69,6 +72,16 @@ def _catching_up(state: ScalingState, outlook: Outlook, working: int, queued: fl
             catching_up = (late + coming) / (drain_seconds * outlook.speed)
             needed = max(needed, demand / sustained(state, outlook) + catching_up)
     return worth(needed) if needed > 0 else None
+
+
+def _drain_seconds(state: ScalingState, outlook: Outlook) -> float:
+    """Return the time in which a queue is to be worked off.
+
+    Unless it is set, no less than a start takes: what queued meanwhile is late already, and replicas that would work it
+    off sooner are paid for as long as any other.
+    """
+    chosen = state.policy.signals.queue_depth.drain_seconds
+    return chosen or max(DRAIN_SECONDS, outlook.startup_seconds)
 
 
 def sustained(state: ScalingState, outlook: Outlook) -> float:
