@@ -1,7 +1,7 @@
 """One run of the judge: a policy in a world."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -30,6 +30,9 @@ VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
     "-without-gpuUtilization": {"signals": {"gpuUtilization": {"role": "off"}}},
     "-remembering-half": {},
     "-remembering-double": {},
+    "-attaining-95": {},
+    "-attaining-97": {},
+    "-attaining-99": {},
 }
 """Ours with something taken away or broken, by what is put behind its name: other fields of `spec.scaling`."""
 
@@ -56,6 +59,9 @@ class Task:
         reactive = "" if self.reactive is None else f" {asdict(self.reactive)}"
         return f"{self.world.name} policy={self.policy} knob={self.knob}{reactive}"
 
+OTHER_ATTAINMENT: Final = {"-attaining-95": 0.95, "-attaining-97": 0.97, "-attaining-99": 0.99}
+"""Variants with another `spec.slo.attainment`: what it buys and costs."""
+
 
 def own(world: World, variant: str, tokens_per_second: float) -> OwnPolicy:
     """Return the operator's policy with the resource's defaults, but for maxReplicas and what a variant changes.
@@ -69,9 +75,10 @@ def own(world: World, variant: str, tokens_per_second: float) -> OwnPolicy:
         speed = WRONG_CAPACITY[variant] * tokens_per_second
         capacity = LearnedCapacity(full_tokens_per_second=speed, full_samples=SAMPLES_FULL)
         memory = Memory(experience=Experience(capacity))
-    return OwnPolicy(
-        ScalingState(scaling, Fleet(0, 0, 0), None, memory), world.scrape_seconds, float(world.startup_seconds)
-    )
+    state = ScalingState(scaling, Fleet(0, 0, 0), None, memory)
+    if variant in OTHER_ATTAINMENT:
+        state = replace(state, objective=replace(state.objective, attainment=OTHER_ATTAINMENT[variant]))
+    return OwnPolicy(state, world.scrape_seconds, float(world.startup_seconds))
 
 
 def _autoscaler(task: Task, case: Case) -> Autoscaler:
