@@ -39,6 +39,8 @@ VARIANTS: Final[Mapping[str, Mapping[str, Any]]] = {
 
 WRONG_CAPACITY: Final = {"-remembering-half": 0.5, "-remembering-double": 2.0}
 """Variants that begin with the memory of another speed, so many times a replica's: what is seen has to unlearn it."""
+OTHER_ATTAINMENT: Final = {"-attaining-95": 0.95, "-attaining-97": 0.97, "-attaining-99": 0.99}
+"""Variants with another `spec.slo.attainment`: what it buys and costs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,9 +60,6 @@ class Task:
         """All of it, in one line."""
         reactive = "" if self.reactive is None else f" {asdict(self.reactive)}"
         return f"{self.world.name} policy={self.policy} knob={self.knob}{reactive}"
-
-OTHER_ATTAINMENT: Final = {"-attaining-95": 0.95, "-attaining-97": 0.97, "-attaining-99": 0.99}
-"""Variants with another `spec.slo.attainment`: what it buys and costs."""
 
 
 def own(world: World, variant: str, tokens_per_second: float) -> OwnPolicy:
