@@ -1,24 +1,24 @@
 """One reconciliation: from what was gathered to what to do. The only door between the shell and the core."""
 
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Any, Final
 
 from batchedllm.api.conditions import Reason
 from batchedllm.api.resource import InvalidSpec, parse
 from batchedllm.api.spec import BatchedLLMSpec
-from batchedllm.core.advice import advise
+from batchedllm.core.advice import Advised, advise
 from batchedllm.core.benchmark.pod import Subject
 from batchedllm.core.benchmark.run import Benchmark, asked_by, benchmark
 from batchedllm.core.benchmark.status import profile_status
 from batchedllm.core.conditions import Situation
-from batchedllm.core.decided import Decide, decided
+from batchedllm.core.decided import Decide, Decided, decided
 from batchedllm.core.left_alone import first_look, left_as_it_is, nothing_made
 from batchedllm.core.manifests.children import children, spec_of
 from batchedllm.core.manifests.identity import owner_of
 from batchedllm.core.manifests.pod_template import template_fingerprint
 from batchedllm.core.notices import Change, notices
 from batchedllm.core.observed import Observed, observe
-from batchedllm.core.planning.afterwards import Replicas, afterwards
+from batchedllm.core.planning.afterwards import Afterwards, Replicas, afterwards
 from batchedllm.core.planning.gate import Gate, gate
 from batchedllm.core.planning.running_images import of_digest
 from batchedllm.core.reconcile_types import Defaults, Gathered, Manifest, Now, Outcome
@@ -28,7 +28,7 @@ from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.recommendations import Scene
 from batchedllm.core.stalls import stall, stranger
 from batchedllm.core.status import build_status, write_after_seconds
-from batchedllm.core.wishes import changing, compared, drifts_of, superfluous, template_of
+from batchedllm.core.wishes import Wishes, changing, compared, drifts_of, superfluous, template_of
 
 GETTING_KNOWN_SECONDS: Final = 1.0
 """When to look again at a model whose pods have only just begun to be asked."""
@@ -60,7 +60,7 @@ def reconcile(gathered: Gathered, defaults: Defaults, now: Now, decide: Decide =
     in_force = _in_force(look)
     if in_force is None:
         return nothing_made(gathered, look.planned, now)
-    return _served(look, in_force, decide)
+    return _outcome(look, _served(look, in_force, decide))
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,73 +90,106 @@ def _in_force(look: Look) -> BatchedLLMSpec | None:
     return spec_of(look.observed.deployment, spec)
 
 
-def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> Outcome:
-    """Return what keeps the model served by `spec`, the newest one or the one that is in force instead."""
-    gathered, observed, planned = look.gathered, look.observed, look.planned
-    resource, image, now = gathered.resource, look.defaults.engine_image, look.now.monotonic_seconds
+@dataclass(frozen=True, slots=True)
+class _Served:
+    """A model that is served: what is wanted for it, and what came of what is there."""
+
+    scaled: Decided
+    measured: Benchmark
+    number: int | None
+    """Replicas to set; None: they are left as they are."""
+    wishes: Wishes
+    """The children, and the record of the plan."""
+    keeping: Wishes
+    """Records of what was learned and measured."""
+    template: str
+    after: Afterwards
+    advised: Advised
+    situation: Situation
+
+
+def _served(look: Look, spec: BatchedLLMSpec, decide: Decide) -> _Served:
+    """Find out what keeps the model served by `spec`, the newest one or the one that is in force instead."""
+    gathered, planned, image = look.gathered, look.planned, spec.engine.image or look.defaults.engine_image
     measured = _measured(look, spec)
-    scaled = decided(
-        gathered,
-        observed,
-        spec,
-        image=spec.engine.image or image,
-        now=look.now,
-        decide=decide,
-        profile=measured.profile,
-    )
-    decision = scaled.decision
-    replicas = replicas_to_apply(spec, observed.deployment, decision)
-    wanted = children(owner_of(resource), spec, image, replicas.number)
+    profile = measured.profile
+    scaled = decided(gathered, look.observed, spec, image=image, now=look.now, decide=decide, profile=profile)
+    replicas = replicas_to_apply(spec, look.observed.deployment, scaled.decision)
+    wanted = children(owner_of(gathered.resource), spec, look.defaults.engine_image, replicas.number)
     wishes = compared(wanted if planned.record is None else (*wanted, planned.record), gathered, replicas)
     template = template_of(wishes)
-    is_held = spec is not planned.spec
-    replicas_of_plan = Replicas() if is_held else _of_plan(look, template)
+    replicas_of_plan = Replicas() if spec is not planned.spec else _of_plan(look, template)
     after = afterwards(planned, gathered.load, replicas_of_plan, gathered.start_logs)
-    advised = advise(Scene(spec, observed.fleet, gathered.load, decision), scaled.memory.signs, resource["status"], now)
+    scene = Scene(spec, look.observed.fleet, gathered.load, scaled.decision)
+    advised = advise(scene, scaled.memory.signs, gathered.resource["status"], look.now.monotonic_seconds)
     records = (one for one in (scaled.record, measured.record) if one is not None)
-    keeping = compared(records, gathered, replicas)
     situation = Situation(
         spec=spec,
-        observed=observed,
+        observed=look.observed,
         template=template,
         load=gathered.load,
-        decision=decision,
-        wanted=observed.fleet.wanted if replicas.number is None else replicas.number,
+        decision=scaled.decision,
+        wanted=look.observed.fleet.wanted if replicas.number is None else replicas.number,
         changing=changing(wishes),
-        stalled=_held(planned) if is_held and planned.is_final else stall(gathered, observed, template),
+        stalled=_stalled(look, spec, template),
         planned=after.condition,
         advice=advised.advice,
         benchmarked=measured.condition,
     )
-    status = build_status(situation, resource, spec.engine.image or image, look.now.wall)
+    keeping = compared(records, gathered, replicas)
+    return _Served(scaled, measured, replicas.number, wishes, keeping, template, after, advised, situation)
+
+
+def _stalled(look: Look, spec: BatchedLLMSpec, template: str) -> tuple[Reason, str] | None:
+    """Return why the newest spec does not come into being, if it does not."""
+    if spec is not look.planned.spec and look.planned.is_final:
+        return _held(look.planned)
+    return stall(look.gathered, look.observed, template)
+
+
+def _status_of(look: Look, served: _Served) -> dict[str, Any]:
+    """Return the status as it should be."""
+    spec, planned, measured = served.situation.spec, look.planned, served.measured
+    image = spec.engine.image or look.defaults.engine_image
+    status = build_status(served.situation, look.gathered.resource, image, look.now.wall)
     status |= {} if planned.status is None else {"plan": planned.status}
-    status |= {} if after.actual is None else {"actual": after.actual}
-    status |= {} if measured.profile is None else {"profile": profile_status(measured.profile)}
-    write_seconds = write_after_seconds(status, resource, look.now.wall)
-    if write_seconds is not None and _knows_less_than_the_status(gathered):
-        write_seconds = max(write_seconds, GETTING_KNOWN_SECONDS)
+    status |= {} if served.after.actual is None else {"actual": served.after.actual}
+    return status | ({} if measured.profile is None else {"profile": profile_status(measured.profile)})
+
+
+def _write_seconds(look: Look, status: dict[str, Any]) -> float | None:
+    """Return when to write the status; None: it need not be written."""
+    seconds = write_after_seconds(status, look.gathered.resource, look.now.wall)
+    if seconds is not None and _knows_less_than_the_status(look.gathered):
+        return max(seconds, GETTING_KNOWN_SECONDS)
+    return seconds
+
+
+def _outcome(look: Look, served: _Served) -> Outcome:
+    """Return what to do about a model that is served."""
+    planned, measured, decision = look.planned, served.measured, served.scaled.decision
+    status = _status_of(look, served)
+    write_seconds = _write_seconds(look, status)
+    all_wishes = (*served.wishes, *served.keeping)
+    drifted = (wish.manifest for wish in all_wishes if wish.drift is not None)
     return Outcome(
-        apply=(
-            *(wish.manifest for wish in (*wishes, *keeping) if wish.drift is not None),
-            *planned.apply,
-            *measured.apply,
-        ),
-        mark=_marks(look, template, replicas.number),
-        delete=(*superfluous((*wishes, *keeping), gathered), *planned.delete, *measured.delete),
+        apply=(*drifted, *planned.apply, *measured.apply),
+        mark=_marks(look, served.template, served.number),
+        delete=(*superfluous(all_wishes, look.gathered), *planned.delete, *measured.delete),
         status=status if write_seconds == 0 else None,
-        notices=notices(Change(situation, resource["status"], drifts_of(wishes))),
+        notices=notices(Change(served.situation, look.gathered.resource["status"], drifts_of(served.wishes))),
         look_again_seconds=_soonest(
             write_seconds or None,
             decision.retry_seconds,
-            advised.look_again_seconds,
-            _watch_seconds(situation),
+            served.advised.look_again_seconds,
+            _watch_seconds(served.situation),
             planned.look_again_seconds,
         ),
         decision=decision,
-        memory=replace(scaled.memory, signs=advised.signs),
-        wants_logs_of=observed.wants_logs_of,
-        lesson=after.lesson,
-        wants_start_log_of=after.wants_start_log_of,
+        memory=replace(served.scaled.memory, signs=served.advised.signs),
+        wants_logs_of=look.observed.wants_logs_of,
+        lesson=served.after.lesson,
+        wants_start_log_of=served.after.wants_start_log_of,
     )
 
 
