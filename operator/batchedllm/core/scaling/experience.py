@@ -9,7 +9,7 @@ from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.levels import COUNT
 from batchedllm.core.scaling.traffic import Sizes
 
-VERSION: Final = 1
+VERSION: Final = 2
 
 MOST: Final = 1e30
 """No number of an experience is larger: all of them can be multiplied and added."""

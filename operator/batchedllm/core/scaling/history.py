@@ -11,10 +11,8 @@ from typing import Final
 
 from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded, index_of, steps_down, with_added
 
-LONG_SECONDS: Final = 1200.0
+MEMORY_SECONDS: Final = 1200.0
 """After this time a past demand counts for a third (1/e): bursts of real traffic come every few minutes."""
-SHORT_SECONDS: Final = 60.0
-"""The same where traffic is steady: then the latest minutes say all."""
 UNSEEN_SECONDS: Final = 600.0
 """How fast the margin for what has not been seen yet shrinks: it is halved after as long a watch."""
 UNSEEN_SHARE: Final = 0.5
@@ -28,8 +26,8 @@ _ROUNDS: Final = 9
 class History:
     """Requests by the load, of the whole fleet, that they came at."""
 
-    long: tuple[float, ...] = NOTHING
-    short: tuple[float, ...] = NOTHING
+    unmet: tuple[float, ...] = NOTHING
+    """Those that added replicas would have met anyway are at the lowest load."""
     seconds: float = 0.0
     """Faded time watched, of the moments."""
     demand_sum: float = 0.0
@@ -42,13 +40,12 @@ class History:
 
         What added replicas would have met, since they were asked for early enough, asks for none to be kept.
         """
-        if not 0 < seconds < LONG_SECONDS:
+        if not 0 < seconds < MEMORY_SECONDS:
             return self
-        factor = exp(-seconds / LONG_SECONDS)
+        factor = exp(-seconds / MEMORY_SECONDS)
         return replace(
             self,
-            long=with_added(faded(self.long, factor), 0 if is_met_anyway else index_of(demand), requests),
-            short=with_added(faded(self.short, exp(-seconds / SHORT_SECONDS)), index_of(demand), requests),
+            unmet=with_added(faded(self.unmet, factor), 0 if is_met_anyway else index_of(demand), requests),
             seconds=self.seconds * factor + seconds,
             demand_sum=self.demand_sum * factor + seconds * demand,
             demand_square_sum=self.demand_square_sum * factor + seconds * demand * demand,

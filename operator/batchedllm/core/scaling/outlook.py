@@ -47,10 +47,9 @@ class Outlook:
     attainable_late_share: float
     """Share that may be late: the objective's, or a little more than replicas with next to nothing to do have late."""
     past: tuple[float, ...]
-    """Requests of the past by the level of the demand they came at: of the last minutes if these were steady."""
+    """Requests of the past by the level of the demand they came at."""
     margin: float
     """Factor on what the past asks for, for what it has not shown yet."""
-    is_steady: bool
     growth: float
     """By how much the demand may have grown when a replica that is asked for now is there; 0 where it is not steady."""
     late_share: float
@@ -65,7 +64,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     """Work it out."""
     objective, sizes, capacity = state.objective, experience.sizes, experience.capacity
     startup = startup_seconds(state)
-    steady = watch.traffic.is_steady(now_seconds)
+    grows = watch.traffic.is_steady(now_seconds)
     shares = capacity.late_shares(objective, objective.allowed_ttft_seconds(sizes.prompt_tokens))
     attainable = max(objective.late_share, UNAVOIDABLE * shares[0])
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
@@ -81,10 +80,9 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         held=held_within(shares, attainable),
         late_shares=shares,
         attainable_late_share=attainable,
-        past=experience.history.short if steady else experience.history.long,
+        past=experience.history.unmet,
         margin=experience.history.margin,
-        is_steady=steady,
-        growth=watch.growth.of(rates[len(rates) // 2]) * sizes.tokens if steady else 0.0,
+        growth=watch.growth.of(rates[len(rates) // 2]) * sizes.tokens if grows else 0.0,
         late_share=late_share,
         answered=answered,
         is_known=is_told,

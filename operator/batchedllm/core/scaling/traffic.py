@@ -103,7 +103,7 @@ class Traffic:
         return sum([requests for _, requests in self.cells[first : bisect_right(self.cells, (to_seconds, inf))]])
 
     def is_steady(self, now_seconds: float) -> bool:
-        """Tell whether requests came evenly over the last minutes: then the latest say all, and bursts are not due."""
+        """Tell whether requests came evenly over the last minutes: what has grown then is no burst."""
         if self.since_seconds is None or now_seconds - self.since_seconds < STEADY_SECONDS:
             return False
         counts = [0.0] * int(STEADY_SECONDS / STEADY_CELL_SECONDS)

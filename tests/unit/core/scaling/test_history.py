@@ -98,28 +98,26 @@ def test_the_busiest_load_of_the_past_is_told_by_share() -> None:
     assert busiest(NOTHING, 0.97) == 0.0
 
 
-def test_the_long_memory_keeps_a_burst_for_half_an_hour_and_the_short_one_for_minutes() -> None:
+def test_a_burst_is_kept_for_half_an_hour_however_calm_it_is_since() -> None:
     history = watched(watched(History(), 1, 80_000, 20), 10, 5_000, 4)
     burst = index_of(80_000)
 
-    assert history.long[burst] / sum(history.long) > 0.2
-    assert history.short[burst] / sum(history.short) < 0.01
+    assert history.unmet[burst] / sum(history.unmet) > 0.2
 
 
-def test_each_memory_forgets_at_its_own_pace() -> None:
+def test_the_past_is_forgotten() -> None:
     level = index_of(5_000)
     history = History().after(1.0, 5_000, 10, is_met_anyway=False).after(60.0, 0, 0, is_met_anyway=False)
 
-    assert history.long[level] == pytest.approx(10 * exp(-60 / 1200))
-    assert history.short[level] == pytest.approx(10 * exp(-1))
+    assert history.unmet[level] == pytest.approx(10 * exp(-60 / 1200))
     assert (history.seconds, history.watched_seconds) == (pytest.approx(60 + exp(-60 / 1200)), 61)
 
 
 def test_what_added_replicas_meet_asks_for_none_to_be_kept() -> None:
     history = watched(History(), 5, 80_000, 20, met=True)
 
-    assert fewest_replicas(history.long, SHARP, 0.03, 64) == 1.0
-    assert sum(history.long) == pytest.approx(history.long[0])
+    assert fewest_replicas(history.unmet, SHARP, 0.03, 64) == 1.0
+    assert sum(history.unmet) == pytest.approx(history.unmet[0])
 
 
 @pytest.mark.parametrize("seconds", [0.0, -5.0, 1e6])
@@ -142,7 +140,7 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
     assert 1 < late.margin < early.margin < 2
     assert late.margin == 1 + 0.5 * (late.variation - 0.5) * 600 / (600 + 3600)
     assert History().variation == 0.0
-    assert len(late.long) == COUNT
+    assert len(late.unmet) == COUNT
 
 
 def test_amounts_of_another_scale_are_refused_rather_than_misread() -> None:

@@ -35,14 +35,14 @@ def test_arrivals_make_demand_and_history() -> None:
     assert lesson.is_told
     assert lesson.watch.traffic.requests_per_second(60.0, 118.0) == pytest.approx(5.0)
     assert lesson.experience.sizes.tokens == pytest.approx(1200)
-    assert sum(lesson.experience.history.long) == pytest.approx(590, rel=0.1)
-    assert max(range(56), key=lesson.experience.history.short.__getitem__) == index_of(6_000)
+    assert sum(lesson.experience.history.unmet) == pytest.approx(590, rel=0.1)
+    assert max(range(56), key=lesson.experience.history.unmet.__getitem__) == index_of(6_000)
 
 
 def test_a_past_that_added_replicas_would_have_met_counts_as_no_demand() -> None:
     lesson = looks(*days_work(ImaginedPod(), 60, finished=10), met_by=1e6)
 
-    assert lesson.experience.history.long[index_of(6_000)] == 0
+    assert lesson.experience.history.unmet[index_of(6_000)] == 0
 
 
 def test_answers_are_booked_at_the_load_of_their_pod() -> None:

@@ -39,20 +39,19 @@ def test_windows_are_parts_of_a_start_and_never_so_short_that_they_show_chance()
     assert windows(10.0) == [20.0]
 
 
-def test_steady_traffic_is_judged_by_its_last_minutes_and_bursts_by_the_past_half_hour() -> None:
-    def seen(pattern) -> tuple[bool, bool]:
+def test_only_steady_traffic_grows_what_jumps_is_a_burst() -> None:
+    def growth(pattern) -> float:
         pod, experience, watch = ImaginedPod(), Experience(), Watch()
-        for index in range(200):
+        for index in range(300):
             load = load_of(pod.did(2.0 * index, finished=pattern(index)))
             lesson = learn(
                 experience, watch, load, Objective(), 2.0 * index, met_by_tokens_per_second=0.0, startup_seconds=120.0
             )
             experience, watch = lesson.experience, lesson.watch
-        prospect = outlook(experience, watch, state(), 398.0, is_told=True)
-        return prospect.is_steady, prospect.past == experience.history.short
+        return outlook(experience, watch, state(), 598.0, is_told=True).growth
 
-    assert seen(lambda _: 10) == (True, True)
-    assert seen(lambda index: 100 if index % 30 < 3 else 0) == (False, False)
+    assert growth(lambda index: 10 + index // 10) > 0
+    assert growth(lambda index: 100 if index % 30 < 3 else 0) == 0
 
 
 def test_what_is_late_at_any_load_lowers_no_load_that_a_replica_holds() -> None:
@@ -79,7 +78,7 @@ def test_what_was_learned_is_told_as_it_is() -> None:
     assert seen.tokens == 2_300.0
     assert (seen.speed, seen.speed_is_known) == (30_000.0, True)
     assert seen.late_shares == capacity.late_shares(Objective(), 3.0)
-    assert (seen.past, seen.margin, seen.is_steady) == (history.long, history.margin, False)
+    assert (seen.past, seen.margin) == (history.unmet, history.margin)
     assert seen.margin > 1
     assert (seen.late_share, seen.answered, seen.is_known) == (0.1, 50.0, True)
     assert not outlook(experience, watch, state(), 100.0, is_told=False).is_known

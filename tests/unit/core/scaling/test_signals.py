@@ -34,7 +34,6 @@ OUTLOOK = Outlook(
     attainable_late_share=0.02,
     past=with_added(NOTHING, index_of(90_000), 500.0),
     margin=1.0,
-    is_steady=False,
     growth=0.0,
     late_share=0.0,
     answered=500.0,
@@ -165,16 +164,22 @@ def test_the_past_asks_for_the_replicas_that_would_have_kept_it_in_time() -> Non
 
     assert opinion.replicas == 5
     assert opinion.reason == (
-        "98% of the requests of the past half hour came at up to 98.4k tokens/s; "
-        "4.3 replicas would have kept as many in time"
+        "100.0% of the requests of the past half hour came faster than replicas are added, at up to 98.4k tokens/s; "
+        "4.3 replicas would have kept 98% of all in time"
     )
 
 
-def test_a_margin_and_steady_traffic_are_told() -> None:
-    opinion = asked("pastDemand", replace(OUTLOOK, margin=1.5, is_steady=True))
+def test_a_past_that_was_met_asks_for_one_replica_and_says_so() -> None:
+    opinion = asked("pastDemand", replace(OUTLOOK, past=with_added(NOTHING, 0, 500.0)))
+
+    assert opinion.replicas == 1
+    assert opinion.reason == "nothing in the past half hour came faster than replicas were there for it"
+
+
+def test_a_margin_is_told() -> None:
+    opinion = asked("pastDemand", replace(OUTLOOK, margin=1.5))
 
     assert opinion.replicas == 7
-    assert "of the last minutes, steady ones, came" in opinion.reason
     assert opinion.reason.endswith("in time, had it been 1.50 times as much: for bursts not seen yet")
 
 

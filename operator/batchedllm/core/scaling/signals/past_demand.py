@@ -30,15 +30,22 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
         return Opinion(NAME, None, NOBODY_REPORTS, known=False)
     if not outlook.is_known:
         return Opinion(NAME, None, NOT_TOLD)
-    objective = outlook.objective
     allowed, margin = outlook.attainable_late_share, outlook.margin
     fewest = fewest_replicas(outlook.past, outlook.late_shares, allowed, state.bounds.high, margin)
-    span = "last minutes, steady ones," if outlook.is_steady else "past half hour"
+    return Opinion(NAME, worth(fewest) + uncounted_replicas(load), _words(outlook, fewest), known=load.is_complete)
+
+
+def _words(outlook: Outlook, fewest: float) -> str:
+    sudden = (0.0, *outlook.past[1:])
+    if not any(sudden):
+        return "nothing in the past half hour came faster than replicas were there for it"
+    objective, margin = outlook.objective, outlook.margin
+    share = sum(sudden) / sum(outlook.past)
+    is_reached = outlook.attainable_late_share <= objective.late_share
+    as_many = f"{objective.attainment:.0%} of all" if is_reached else "as many as more could"
     unseen = f", had it been {margin:.2f} times as much: for bursts not seen yet" if margin > 1 else ""
-    as_many = "as many" if allowed <= objective.late_share else "as many as more could"
-    reason = (
-        f"{objective.attainment:.0%} of the requests of the {span} came at up to "
-        f"{thousands(busiest(outlook.past, objective.attainment))} tokens/s; {fewest:.1f} replicas would have kept "
+    return (
+        f"{share:.1%} of the requests of the past half hour came faster than replicas are added, at up to "
+        f"{thousands(busiest(sudden, objective.attainment))} tokens/s; {fewest:.1f} replicas would have kept "
         f"{as_many} in time{unseen}"
     )
-    return Opinion(NAME, worth(fewest) + uncounted_replicas(load), reason, known=load.is_complete)
