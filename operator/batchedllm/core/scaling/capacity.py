@@ -9,10 +9,12 @@ Nothing of it is known at first. Then a cautious speed stands in, and a shape of
 to what is seen, slowly enough that no single sample decides, and what was seen fades over half an hour.
 """
 
-from dataclasses import dataclass, replace
+from bisect import bisect_right
+from dataclasses import dataclass
 from math import exp
 from typing import Final
 
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded
 from batchedllm.core.scaling.objective import Objective
 
@@ -92,7 +94,7 @@ class Capacity:
         or of a memory that was wrong, yields to what busy ones let conclude.
         """
         factor = exp(-seconds / FADING_SECONDS)
-        return replace(
+        return changed(
             self,
             answered=faded(self.answered, factor),
             late=faded(self.late, factor),
@@ -107,7 +109,7 @@ class Capacity:
         else:
             tokens_per_second = min(tokens_per_second, MOST_AT_FIRST)
         part = max(1 / (samples + 1), 1 / _FULL_MEMORY)
-        return replace(
+        return changed(
             self,
             full_tokens_per_second=known + part * (tokens_per_second - known),
             full_samples=min(samples + 1, _FULL_MEMORY),
@@ -121,10 +123,10 @@ class Capacity:
         fastest = min(mean_step_seconds, self.fastest_step_seconds or mean_step_seconds)
         busy = min(MOST_BUSY, 1 - fastest / mean_step_seconds)
         if busy < LEAST_BUSY:
-            return self if fastest == self.fastest_step_seconds else replace(self, fastest_step_seconds=fastest)
+            return self if fastest == self.fastest_step_seconds else changed(self, fastest_step_seconds=fastest)
         weight, kept = busy * busy, 1 - 1 / _BUSY_MEMORY
         concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
-        return replace(
+        return changed(
             self,
             busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum + weight * concluded,
             busy_weight=kept * self.busy_weight + weight,
@@ -132,12 +134,13 @@ class Capacity:
 
     def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
         """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""
-        speed, few = self.tokens_per_second, objective.late_share
+        assumed = _assumed(self.tokens_per_second, objective.late_share, allowed_seconds)
+        weights = [seen + PRIOR_REQUESTS for seen in self.answered]
         shares = [
-            (late + PRIOR_REQUESTS * _assumed(level / speed, few, allowed_seconds)) / (seen + PRIOR_REQUESTS)
-            for level, late, seen in zip(LEVELS, self.late, self.answered, strict=True)
+            (late + PRIOR_REQUESTS * share) / weight
+            for share, late, weight in zip(assumed, self.late, weights, strict=True)
         ]
-        return _never_falling(shares, [seen + PRIOR_REQUESTS for seen in self.answered])
+        return _never_falling(shares, weights)
 
 
 def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
@@ -150,15 +153,19 @@ def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
     return held
 
 
-def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> float:
-    """Return the share of late requests where none were seen: grows with the square of the load, then as in a fluid.
+def _assumed(speed: float, late_share: float, allowed_seconds: float) -> list[float]:
+    """Return the share of late requests, by level of load, where none were seen.
 
-    A replica that gets more than it can do falls behind; whoever comes after what may be waited for is used up is late.
+    It grows with the square of the load, then as in a fluid: a replica that gets more than it can do falls behind, and
+    whoever comes after what may be waited for is used up is late.
     """
-    if utilization <= BUSY:
-        return late_share * min(_FEW, (utilization / PRIOR_UTILIZATION) ** 2)
-    excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
-    return max(late_share * _FEW, 1 - allowed_seconds / excess_seconds)
+    usual, few = PRIOR_UTILIZATION * speed, late_share * _FEW
+    busy = bisect_right(LEVELS, BUSY * speed)
+    shares = [min(few, late_share * (level / usual) ** 2) for level in LEVELS[:busy]]
+    for level in LEVELS[busy:]:
+        excess_seconds = max(level / speed - 1, 1e-4) * LEVEL_SECONDS
+        shares.append(max(few, 1 - allowed_seconds / excess_seconds))
+    return shares
 
 
 def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:
@@ -166,13 +173,15 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    if shares == sorted(shares):
+    falls = [index for index in range(1, len(shares)) if shares[index] < shares[index - 1]]
+    if not falls:
         return tuple(shares)
-    means: list[float] = []
-    pooled: list[float] = []
-    sizes: list[int] = []
-    for share, weight in zip(shares, weights, strict=True):
-        mean, together, size = share, weight, 1
+    first = falls[0]
+    means, pooled, sizes = shares[:first], weights[:first], [1] * first
+    for index in range(first, len(shares)):
+        mean, together, size = shares[index], weights[index], 1
+        if index > falls[-1] and mean >= means[-1]:
+            return tuple([mean for mean, size in zip(means, sizes, strict=True) for _ in range(size)] + shares[index:])
         while means and means[-1] > mean:
             more = pooled.pop()
             mean = (means.pop() * more + mean * together) / (more + together)

@@ -7,9 +7,9 @@ the caller.
 """
 
 import math
-from dataclasses import replace
 from typing import Any
 
+from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
@@ -44,10 +44,10 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     `off` nothing changes and nothing is remembered but what was learned.
     """
     if state.policy.mode == "off":
-        return _off(state), replace(state, memory=state.memory.timeless())
-    state = replace(state, load=_believable(state.load))
-    state = replace(state, memory=_refreshed(state, now_seconds))
-    scheduled, state = state.scheduled, replace(state, scheduled=zero.bounds(state, now_seconds))
+        return _off(state), changed(state, memory=state.memory.timeless())
+    state = changed(state, load=_believable(state.load))
+    state = changed(state, memory=_refreshed(state, now_seconds))
+    scheduled, state = state.scheduled, changed(state, scheduled=zero.bounds(state, now_seconds))
     state, prospect = _informed(state, now_seconds)
     opinion = (*opinions(state, prospect), *seasonal.opinions(state))
     state = _with_asked(state, prospect, opinion, now_seconds)
@@ -56,10 +56,10 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
     is_late = is_not_a_matter_of_replicas(state, prospect)
-    decision = replace(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
+    decision = changed(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    memory = replace(memory, seasons=seasonal.recorded(state, _asked(opinion)))
-    return decision, replace(state, memory=memory, scheduled=scheduled)
+    memory = changed(memory, seasons=seasonal.recorded(state, _asked(opinion)))
+    return decision, changed(state, memory=memory, scheduled=scheduled)
 
 
 def _off(state: ScalingState) -> Decision:
@@ -78,7 +78,7 @@ def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Ou
         met_by_tokens_per_second=met_by,
         startup_seconds=startup,
     )
-    state = replace(state, memory=replace(memory, experience=lesson.experience, watch=lesson.watch))
+    state = changed(state, memory=changed(memory, experience=lesson.experience, watch=lesson.watch))
     return state, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)
 
 
@@ -87,7 +87,7 @@ def _with_asked(
 ) -> ScalingState:
     """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
     watch = state.memory.watch.with_asked(now_seconds, _asked(opinion) * prospect.held)
-    return replace(state, memory=replace(state.memory, watch=watch))
+    return changed(state, memory=changed(state.memory, watch=watch))
 
 
 def _asked(opinion: tuple[Opinion, ...]) -> int:
@@ -102,7 +102,7 @@ def _believable(load: FleetLoad | None) -> FleetLoad | None:
     unknown: dict[str, Any] = {name: None for name in DOUBTED if not _is_possible(getattr(load, name))}
     if not (_is_possible(load.stalled_queue_depth) and _is_possible(load.stalled_running)):
         unknown["queue_depth_total"] = None
-    return replace(load, **unknown) if unknown else load
+    return changed(load, **unknown) if unknown else load
 
 
 def _is_possible(value: float | None) -> bool:
@@ -113,16 +113,16 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     """Bring the memory up to the present: changes made since, batches seen. A memory of another clock is dropped."""
     memory, policy = state.memory, state.policy
     if memory.needs and memory.needs[-1][0] > now_seconds:
-        memory = replace(memory.timeless(), full_batch=memory.full_batch)
+        memory = changed(memory.timeless(), full_batch=memory.full_batch)
     period = max(policy.scale_up.period_seconds, policy.scale_down.period_seconds)
     memory = steps.observe(memory, now_seconds, state.fleet.wanted, period)
     nodes = memory.supply
     if policy.mode == "auto":
         nodes = supply.observe(nodes, now_seconds, state.fleet, policy.scale_up, state.bounds.low)
-    return replace(
+    return changed(
         memory,
         supply=nodes,
-        busy_at_seconds=zero.busy_at_seconds(replace(state, memory=memory), now_seconds),
+        busy_at_seconds=zero.busy_at_seconds(changed(state, memory=memory), now_seconds),
         full_batch=_full_batch(memory.full_batch, state.load),
     )
 

@@ -5,11 +5,13 @@ to keep is not a constant: it is what the traffic's own past asks for. Arrivals 
 with the lateness of a replica by its load, each number of replicas has a share of the past that would have been late.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, sqrt
+from operator import mul
 from typing import Final
 
-from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded, index_of, steps_down, with_added
+from batchedllm.core.changed import changed
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, faded, index_of, steps_down, with_added
 
 MEMORY_SECONDS: Final = 1200.0
 """After this time a past demand counts for a third (1/e): bursts of real traffic come every few minutes."""
@@ -18,6 +20,7 @@ UNSEEN_SECONDS: Final = 600.0
 UNSEEN_SHARE: Final = 0.5
 """Margin per unit of variation above `USUAL_VARIATION`, when nothing has been watched yet."""
 USUAL_VARIATION: Final = 0.5
+_BEYOND: Final = COUNT + 1
 _ROUNDS: Final = 9
 """Halvings of the logarithm of the number of replicas: to a hundredth, of up to a thousand."""
 
@@ -43,7 +46,7 @@ class History:
         if not 0 < seconds < MEMORY_SECONDS:
             return self
         factor = exp(-seconds / MEMORY_SECONDS)
-        return replace(
+        return changed(
             self,
             unmet=with_added(faded(self.unmet, factor), 0 if is_met_anyway else index_of(demand), requests),
             seconds=self.seconds * factor + seconds,
@@ -75,28 +78,39 @@ def fewest_replicas(
     `margin` is how many times as large each demand of the past is taken to be. It is no factor on the replicas: twice
     next to nothing is still held by one.
     """
-    seen = [(index, requests) for index, requests in enumerate(past) if requests > 0]
-    allowed = late_share * sum(requests for _, requests in seen)
-    if not seen or _late(seen, late_shares, 1.0 / margin) <= allowed:
+    amounts, first = _seen(past)
+    allowed = late_share * sum(amounts)
+    shares = (late_shares[0],) * _BEYOND + late_shares + (late_shares[-1],) * _BEYOND
+
+    def does(replicas: float) -> bool:
+        return _late(amounts, first, shares, replicas / margin) <= allowed
+
+    if not amounts or does(1.0):
         return 1.0
     low, high = 1.0, float(most)
-    if _late(seen, late_shares, high / margin) > allowed:
+    if not does(high):
         return high
     for _ in range(_ROUNDS):
         middle = sqrt(low * high)
-        low, high = (low, middle) if _late(seen, late_shares, middle / margin) <= allowed else (middle, high)
+        low, high = (low, middle) if does(middle) else (middle, high)
     return high
 
 
-def _late(seen: list[tuple[int, float]], late_shares: tuple[float, ...], replicas: float) -> float:
-    """Return how many of the requests would have been late with so many replicas, each under its part of the load."""
+def _seen(past: tuple[float, ...]) -> tuple[tuple[float, ...], int]:
+    """Return the amounts from the lowest to the highest level at which any came, and the lowest level."""
+    levels = [index for index, requests in enumerate(past) if requests > 0]
+    return (past[levels[0] : levels[-1] + 1], levels[0]) if levels else ((), 0)
+
+
+def _late(amounts: tuple[float, ...], first: int, shares: tuple[float, ...], replicas: float) -> float:
+    """Return how many of the requests would have been late with so many replicas, each under its part of the load.
+
+    `shares` have `_BEYOND` more at each end, so that any load has one.
+    """
     whole, part = steps_down(replicas)
-    late, highest = 0.0, len(late_shares) - 1
-    for index, requests in seen:
-        level = min(highest, index - whole)
-        above, below = late_shares[max(0, level)], late_shares[max(0, level - 1)]
-        late += requests * (above + part * (below - above))
-    return late
+    start = first - max(-COUNT, min(COUNT, whole)) + _BEYOND
+    above = sum(map(mul, amounts, shares[start:]))
+    return above + part * (sum(map(mul, amounts, shares[start - 1 :])) - above) if part else above
 
 
 def busiest(past: tuple[float, ...], share: float) -> float:

@@ -1,8 +1,9 @@
 """Learning from one look at the fleet: what came, what each pod did, who was late, and under which load."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
+from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad, PodReading
 from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity
 from batchedllm.core.scaling.experience import Experience
@@ -47,17 +48,17 @@ def learn(
     pods = {**pods, **{one.pod: _seen(pods.get(one.pod), one) for one in readings}}
     is_told = any(tells_requests(one) for one in readings)
     if not is_told:
-        return Lesson(replace(experience, capacity=capacity), replace(watch, pods=pods), is_told=False)
+        return Lesson(changed(experience, capacity=capacity), changed(watch, pods=pods), is_told=False)
     lesson = _counted(
         Experience(capacity, experience.history, sizes),
-        replace(watch, pods=pods),
+        changed(watch, pods=pods),
         done,
         now_seconds,
         met_by_tokens_per_second,
     )
     seconds = 0.0 if watch.at_seconds is None else now_seconds - watch.at_seconds
     growth = watch.growth.after(seconds, lesson.watch.traffic, startup_seconds, now_seconds)
-    return replace(lesson, watch=replace(lesson.watch, growth=growth))
+    return changed(lesson, watch=changed(lesson.watch, growth=growth))
 
 
 def _kept(watch: Watch, load: FleetLoad | None) -> dict[str, PodWatch]:
@@ -87,7 +88,7 @@ def _counted(
         answered = (*answered, (now_seconds, sum(one.answered for one in done), _late(done)))
     return Lesson(
         Experience(experience.capacity.faded(seconds), history, sizes),
-        replace(watch, traffic=traffic, at_seconds=now_seconds, answered=answered),
+        changed(watch, traffic=traffic, at_seconds=now_seconds, answered=answered),
         is_told=True,
     )
 
@@ -106,7 +107,7 @@ def _taught(capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, Pod
             capacity = capacity.with_full(one.tokens_per_second)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
             capacity = capacity.with_busy(one.tokens_per_second, one.step_seconds / one.step_tokens)
-    return replace(capacity, answered=tuple(answered), late=tuple(late))
+    return changed(capacity, answered=tuple(answered), late=tuple(late))
 
 
 def _booked(answered: list[float], late: list[float], one: Increment, pod: PodWatch) -> None:

@@ -6,8 +6,9 @@ stays within.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling import stabilization, steps
 from batchedllm.core.scaling.outlook import startup_seconds
 from batchedllm.core.scaling.types import Memory, ScalingState
@@ -70,7 +71,7 @@ class Draft:
     def limited(self, replicas: int, by: str, retry_seconds: float | None = None) -> "Draft":
         """Return the draft with another number, the limit that brought it, and when that limit runs out."""
         retry = soonest(self.retry_seconds, retry_seconds)
-        return replace(self, replicas=replicas, limited_by=(*self.limited_by, by), retry_seconds=retry)
+        return changed(self, replicas=replicas, limited_by=(*self.limited_by, by), retry_seconds=retry)
 
 
 def soonest(*seconds: float | None) -> float | None:
@@ -211,4 +212,4 @@ def apply(draft: Draft, situation: Situation) -> Draft:
     bounds = situation.state.bounds
     of_bound = {name: {value for by, value in bounds.named if by == name} for name, _ in bounds.named}
     named = tuple(name for name in draft.limited_by if draft.replicas in of_bound.get(name, {draft.replicas}))
-    return replace(draft, limited_by=named)
+    return changed(draft, limited_by=named)

@@ -64,11 +64,11 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     """Work it out."""
     objective, sizes, capacity = state.objective, experience.sizes, experience.capacity
     startup = startup_seconds(state)
-    grows = watch.traffic.is_steady(now_seconds)
     shares = capacity.late_shares(objective, objective.allowed_ttft_seconds(sizes.prompt_tokens))
     attainable = max(objective.late_share, UNAVOIDABLE * shares[0])
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
     rates = [watch.traffic.requests_per_second(window, now_seconds) for window in windows]
+    growth = watch.growth.of(rates[len(rates) // 2])
     late_share, answered = watch.late_share()
     return Outlook(
         objective=objective,
@@ -82,7 +82,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         attainable_late_share=attainable,
         past=experience.history.unmet,
         margin=experience.history.margin,
-        growth=watch.growth.of(rates[len(rates) // 2]) * sizes.tokens if grows else 0.0,
+        growth=growth * sizes.tokens if growth > 0 and watch.traffic.is_steady(now_seconds) else 0.0,
         late_share=late_share,
         answered=answered,
         is_known=is_told,

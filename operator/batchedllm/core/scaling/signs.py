@@ -5,8 +5,10 @@ appears, disappears or changes its words from one scrape to the next.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
+
+from batchedllm.core.changed import changed
 
 INTERRUPTION_SECONDS: Final = 60.0
 """How long a sign that is not told yet may be missing without beginning anew: single scrapes contradict most."""
@@ -62,7 +64,7 @@ def changes_in_seconds(
 def _seen(known: Sign | None, kind: str, message: str, now_seconds: float, patience_seconds: float) -> Sign:
     since = now_seconds if known is None else known.since_seconds
     if known is not None and known.is_told:
-        return replace(known, seen_seconds=now_seconds)
+        return changed(known, seen_seconds=now_seconds)
     return Sign(kind, message, since, now_seconds, is_told=now_seconds - since >= patience_seconds)
 
 

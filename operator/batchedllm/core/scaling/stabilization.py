@@ -5,9 +5,9 @@ some window, so the memory is bounded by the number of different needs, whatever
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from operator import ge, le
 
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.types import Memory
 
 History = tuple[tuple[float, int], ...]
@@ -20,7 +20,7 @@ def record(memory: Memory, now_seconds: float, low: int, high: int, horizon_seco
     """
     oldest = now_seconds - horizon_seconds
     since = memory.observed_since_seconds
-    return replace(
+    return changed(
         memory,
         needs=_push(memory.needs, now_seconds, high, oldest, ge),
         low_needs=_push(memory.low_needs, now_seconds, low, oldest, le),

@@ -1,7 +1,6 @@
 """The changes that were made, and how much of the allowed change is left."""
 
-from dataclasses import replace
-
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.types import Memory, Proposal, Step
 
 
@@ -18,8 +17,8 @@ def observe(memory: Memory, now_seconds: float, wanted: int, horizon_seconds: fl
         ours = proposal is not None and proposal.replicas == wanted
         at_seconds = proposal.at_seconds if ours and proposal is not None else now_seconds
         steps = merged(steps, Step(at_seconds, wanted - memory.last_wanted))
-        memory = replace(memory, proposal=None)
-    return replace(memory, steps=steps, last_wanted=wanted)
+        memory = changed(memory, proposal=None)
+    return changed(memory, steps=steps, last_wanted=wanted)
 
 
 def merged(steps: tuple[Step, ...], step: Step) -> tuple[Step, ...]:
@@ -33,7 +32,7 @@ def propose(memory: Memory, now_seconds: float, from_replicas: int, to_replicas:
     """Remember what was decided, to know the change again when the Deployment shows it."""
     if to_replicas == from_replicas:
         return memory
-    return replace(memory, proposal=Proposal(now_seconds, to_replicas))
+    return changed(memory, proposal=Proposal(now_seconds, to_replicas))
 
 
 def added(memory: Memory, now_seconds: float, period_seconds: float) -> int:

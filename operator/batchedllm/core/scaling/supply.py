@@ -4,10 +4,10 @@ A pod that cannot be scheduled serves nobody, yet it keeps the fleet from growin
 asks it for nodes that do not exist. So the wait has an end, and the next try a pause before it that doubles each time.
 """
 
-from dataclasses import replace
 from typing import Final
 
 from batchedllm.api.scaling import ScaleUp
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.types import Fleet, Supply
 
 LONGEST_PAUSE_SECONDS: Final = 3600.0
@@ -29,11 +29,11 @@ def observe(supply: Supply, now_seconds: float, fleet: Fleet, policy: ScaleUp, f
         return supply
     if fleet.unschedulable == 0:
         is_long_ago = now_seconds >= supply.retry_at_seconds + LONGEST_PAUSE_SECONDS
-        return Supply() if is_long_ago else replace(supply, short_since_seconds=None)
+        return Supply() if is_long_ago else changed(supply, short_since_seconds=None)
     since = now_seconds if supply.short_since_seconds is None else supply.short_since_seconds
     left = max(fewest, fleet.wanted - fleet.unschedulable)
     if left >= fleet.wanted or now_seconds - since < policy.unschedulable_seconds:
-        return replace(supply, short_since_seconds=since)
+        return changed(supply, short_since_seconds=since)
     pause = policy.unschedulable_pause_seconds * 2.0 ** min(supply.failures, MOST_DOUBLINGS)
     return Supply(
         ceiling=left,

@@ -1,11 +1,12 @@
 """Arrivals of the last ten minutes, and how large a request is: what the demand in tokens per second is made of."""
 
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from math import exp, inf
 from typing import Final
 
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.increments import Increment
 
 KEPT_SECONDS: Final = 600.0
@@ -83,16 +84,13 @@ class Traffic:
             while first < len(cells) and cells[first][0] <= now_seconds - KEPT_SECONDS:
                 first += 1
             cells = (*cells[first:], (now_seconds, requests))
-        return replace(self, cells=cells, since_seconds=now_seconds if since is None else since)
+        return changed(self, cells=cells, since_seconds=now_seconds if since is None else since)
 
     def requests_per_second(self, window_seconds: float, now_seconds: float) -> float:
         """Return the mean rate over the window, or over as much of it as was watched."""
         watched = now_seconds - (self.since_seconds if self.since_seconds is not None else now_seconds)
-        came, oldest = 0.0, now_seconds - window_seconds + 1e-6
-        for at_seconds, requests in reversed(self.cells):
-            if at_seconds < oldest:
-                break
-            came += requests
+        first = bisect_left(self.cells, (now_seconds - window_seconds + 1e-6,))
+        came = sum([requests for _, requests in self.cells[first:]])
         return came / min(window_seconds, max(CELL_SECONDS, watched))
 
     def came_between(self, from_seconds: float, to_seconds: float) -> float | None:

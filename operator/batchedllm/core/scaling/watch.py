@@ -1,9 +1,10 @@
 """What has just been seen of each pod and of the traffic: gone with the process, and seen again within minutes."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from batchedllm.core.changed import changed
 from batchedllm.core.readings import PodReading
 from batchedllm.core.scaling.capacity import LEVEL_SECONDS
 from batchedllm.core.scaling.growth import Growth
@@ -53,9 +54,9 @@ class Watch:
         """Remember what was asked for now."""
         asked = self.asked
         if asked and now_seconds - asked[-1][0] < ASKED_CELL_SECONDS:
-            return replace(self, asked=(*asked[:-1], (asked[-1][0], max(asked[-1][1], tokens_per_second))))
+            return changed(self, asked=(*asked[:-1], (asked[-1][0], max(asked[-1][1], tokens_per_second))))
         kept = tuple([one for one in asked if one[0] > now_seconds - ASKED_SECONDS])
-        return replace(self, asked=(*kept, (now_seconds, tokens_per_second)))
+        return changed(self, asked=(*kept, (now_seconds, tokens_per_second)))
 
     def asked_between(self, from_seconds: float, to_seconds: float) -> float:
         """Return the most that was asked for in a time, in tokens per second."""

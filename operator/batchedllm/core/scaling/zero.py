@@ -3,9 +3,9 @@
 Nothing measures the requests to a model without replicas, so a sleeping model wakes only when it is told to.
 """
 
-from dataclasses import replace
 from typing import Final
 
+from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.types import ScalingState
@@ -49,9 +49,9 @@ def bounds(state: ScalingState, now_seconds: float) -> Bounds:
     if given.low > 0:
         return given
     if state.wake.floor > 0:
-        return replace(given, low=min(given.high, state.wake.floor), low_by=SPEC_REPLICAS)
+        return changed(given, low=min(given.high, state.wake.floor), low_by=SPEC_REPLICAS)
     left = -1.0 if busy_at is None else busy_at + state.policy.idle_seconds - now_seconds
     if left <= 0:
-        return replace(given, high=0, high_by=IDLE)
+        return changed(given, high=0, high_by=IDLE)
     changes = min(left, left if given.changes_in_seconds is None else given.changes_in_seconds)
-    return replace(given, low=1, low_by=WAKE, changes_in_seconds=changes)
+    return changed(given, low=1, low_by=WAKE, changes_in_seconds=changes)

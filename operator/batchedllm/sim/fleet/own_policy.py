@@ -1,7 +1,6 @@
 """The operator's own policy: readings, windows, load and `decide` as the operator runs them, nothing of it changed."""
 
-from dataclasses import replace
-
+from batchedllm.core.changed import changed
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.types import Decision, Fleet, ScalingState
 from batchedllm.core.windows import Windows
@@ -35,7 +34,7 @@ class OwnPolicy:
             self._windows.add(reading)
         ready = min(seen.wanted, len(seen.ready_pods))
         self._see_starts(seen, seen.wanted - ready)
-        state = replace(
+        state = changed(
             self._state,
             fleet=Fleet(seen.wanted, ready, seen.wanted - ready, startup_seconds=self._startup_seconds),
             load=self._windows.load(seen.ready_pods, seen.now_seconds),
