@@ -109,8 +109,11 @@ def _late(amounts: tuple[float, ...], first: int, shares: tuple[float, ...], rep
     """
     whole, part = steps_down(replicas)
     start = first - max(-COUNT, min(COUNT, whole)) + _BEYOND
-    above = sum(map(mul, amounts, shares[start:]))
-    return above + part * (sum(map(mul, amounts, shares[start - 1 :])) - above) if part else above
+    above: float = sum(map(mul, amounts, shares[start:]))
+    if part == 0:
+        return above
+    below: float = sum(map(mul, amounts, shares[start - 1 :]))
+    return above + part * (below - above)
 
 
 def busiest(past: tuple[float, ...], share: float) -> float:
