@@ -165,6 +165,12 @@ REFUSED = [
         id="min under 0",
     ),
     pytest.param(
+        "scaling.budget",
+        {"replicaHoursPerDay": 23},
+        r"spec\.scaling\.budget\.replicaHoursPerDay: .*is 23, must be at least 24 times minReplicas \(1\)",
+        id="a budget that the fewest replicas exceed",
+    ),
+    pytest.param(
         "scaling.schedules",
         [{**OFFICE, "start": "8:00"}],
         r"spec\.scaling\.schedules\[0\]\.start: .*at least 9 chars",

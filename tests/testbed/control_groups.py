@@ -16,10 +16,8 @@ from testbed.errors import TestbedError
 _V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 SYSTEM = "system"
 _FIRST = 8
-"""How many times its usual share the cluster has of busy cores, and the cluster's own programs beside all pods.
-
-A test's processes each count as much as a whole cgroup: without this an API server on two cores misses its deadlines.
-"""
+"""How many times its usual share of busy cores the cluster's own programs have beside all pods: without this an API
+server on two cores misses its deadlines while engines start."""
 _USUAL_V1, _USUAL_V2 = 1024, 100
 """What the kernel gives a new cgroup: cpu.shares, cpu.weight. The kubelet gives all pods 1024 shares for each core."""
 _MOST_V1, _MOST_V2 = 262_144, 10_000
@@ -83,14 +81,16 @@ def create(name: str) -> None:
 
 
 def _go_first(hierarchy: Hierarchy, group: Path) -> None:
+    """Let the cluster count as much as a process for each core, and its own programs before its pods."""
     if "cpu" in hierarchy.controllers:
-        share, most, file = _FIRST * _USUAL_V1, _MOST_V1, "cpu.shares"
+        usual, most, file = _USUAL_V1, _MOST_V1, "cpu.shares"
     elif hierarchy.unified and (group / SYSTEM / "cpu.weight").exists():
-        share, most, file = _FIRST * _USUAL_V2, _MOST_V2, "cpu.weight"
+        usual, most, file = _USUAL_V2, _MOST_V2, "cpu.weight"
     else:
         return
-    (group / file).write_text(str(share))
-    (group / SYSTEM / file).write_text(str(min(most, share * (os.cpu_count() or 1))))
+    share = usual * (os.cpu_count() or 1)
+    (group / file).write_text(str(min(most, share)))
+    (group / SYSTEM / file).write_text(str(min(most, _FIRST * share)))
 
 
 def _delegate(group: Path) -> None:

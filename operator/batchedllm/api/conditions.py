@@ -55,6 +55,7 @@ class Reason(StrEnum):
     SWITCHED_OFF = "SwitchedOff"
     WITHIN_LIMITS = "WithinLimits"
     AT_MAX_REPLICAS = "AtMaxReplicas"
+    AT_BUDGET = "AtBudget"
     MEASURED = "Measured"
     BENCHMARK_WAITING = "BenchmarkWaiting"
     BENCHMARK_RUNNING = "BenchmarkRunning"
@@ -151,6 +152,7 @@ REASONS: Final[Mapping[Reason, str]] = MappingProxyType(
         Reason.SWITCHED_OFF: "The number is fixed (mode `off`).",
         Reason.WITHIN_LIMITS: "No limit changes the outcome.",
         Reason.AT_MAX_REPLICAS: "More would be wanted than maxReplicas allows.",
+        Reason.AT_BUDGET: "More would be wanted than what is left of scaling.budget allows.",
         Reason.MEASURED: "`status.profile` holds what a benchmark found.",
         Reason.BENCHMARK_WAITING: "For replicas, which come first, or for a free GPU; the message says which.",
         Reason.BENCHMARK_RUNNING: "A pod of its own measures the engine.",

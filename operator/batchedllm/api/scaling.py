@@ -125,6 +125,18 @@ class ScaleDown(ApiModel):
     )
 
 
+class Budget(ApiModel):
+    """What replicas may cost."""
+
+    replica_hours_per_day: int = Field(
+        ge=1,
+        le=24000,
+        description="Most replica-hours within any 24 hours. `minReplicas` run all day and are part of it; what is "
+        "left bounds the replicas above them, such that it always lasts for another hour. The lower bounds of "
+        "schedules are kept even when it is spent.",
+    )
+
+
 class Scaling(ApiModel):
     """How many replicas there are, and who decides."""
 
@@ -158,6 +170,9 @@ class Scaling(ApiModel):
         description="`seasonal`: what was needed at this time a day and a week ago, less a fifth, is asked for, by "
         "as long ahead as a replica takes to start. It never removes replicas.",
     )
+    budget: Budget | None = Field(
+        default=None, description="What replicas may cost, in the modes `auto` and `recommend`. Unset: no limit."
+    )
     schedules: Schedules = Field(
         default_factory=list,
         description="Other bounds at some times, in the modes `auto` and `recommend` and for the number that is "
@@ -171,5 +186,12 @@ class Scaling(ApiModel):
             f"'is ' + {number('self.minReplicas')} + ', must be at most maxReplicas (' + "
             f"{number('self.maxReplicas')} + ')'",
             ".minReplicas",
+        ),
+        Rule(
+            "!has(self.budget) || self.budget.replicaHoursPerDay >= 24 * self.minReplicas",
+            "must be at least 24 times minReplicas, which run all day",
+            f"'is ' + {number('self.budget.replicaHoursPerDay')} + ', must be at least 24 times minReplicas (' + "
+            f"{number('self.minReplicas')} + '), which run all day'",
+            ".budget.replicaHoursPerDay",
         ),
     )

@@ -10,6 +10,7 @@ WAY_OUT: Final[Mapping[str, str]] = MappingProxyType(
     {
         "unknownMetrics": "every ready replica has to report its metrics: see the condition MetricsContract",
         "unschedulableReplicas": "replicas that wait for a node have to get one: see the condition ScalingLimited",
+        "budget": "scaling.budget.replicaHoursPerDay has to be larger, or hours of a day ago to pass",
         "capacityGivenUp": "nodes have to be there when replicas are tried again: see the condition ScalingLimited",
         "failingReplicas": "the replicas that cannot start have to be repaired: see the failures",
         "scaleUp.stabilizationSeconds": "the need has to last for scaling.scaleUp.stabilizationSeconds",

@@ -15,6 +15,7 @@ from batchedllm.core.failure import Failure
 from batchedllm.core.observed import Observed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
+from batchedllm.core.scaling.budget import BUDGET
 from batchedllm.core.scaling.schedule import PREFIX, Bounds, policy_bounds
 from batchedllm.core.scaling.types import Decision
 from batchedllm.core.scaling.zero import WAKE
@@ -260,5 +261,6 @@ def _scaling_limited(situation: Situation) -> Verdict:
         return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.UNSCHEDULABLE, words)
     if bounds is not None and situation.decision.is_capped:
         words = f"more than {bounds.high_by} ({bounds.high}) would be needed"
-        return Verdict(ConditionType.SCALING_LIMITED, "True", Reason.AT_MAX_REPLICAS, words)
+        reason = Reason.AT_BUDGET if bounds.high_by == BUDGET else Reason.AT_MAX_REPLICAS
+        return Verdict(ConditionType.SCALING_LIMITED, "True", reason, words)
     return Verdict(ConditionType.SCALING_LIMITED, "False", Reason.WITHIN_LIMITS, "no limit holds the replicas")

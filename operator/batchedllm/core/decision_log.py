@@ -11,7 +11,7 @@ from batchedllm.core.scaling.types import Decision
 MAX_DECISIONS: Final = 20
 
 HARD_LIMITS: Final = frozenset(
-    {"maxReplicas", "unschedulableReplicas", "capacityGivenUp", "failingReplicas", "unknownMetrics"}
+    {"maxReplicas", "budget", "unschedulableReplicas", "capacityGivenUp", "failingReplicas", "unknownMetrics"}
 )
 """Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass.
 A schedule's upper bound is one too."""

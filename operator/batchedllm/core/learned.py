@@ -18,7 +18,7 @@ from batchedllm.core.manifests.children import marked
 from batchedllm.core.manifests.identity import Owner, child
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile_types import Manifest
-from batchedllm.core.scaling import experience, seasonal
+from batchedllm.core.scaling import budget, experience, seasonal
 from batchedllm.core.scaling.types import Memory
 
 WRITE_SECONDS: Final = 300.0
@@ -76,6 +76,7 @@ def kept(owner: Owner, children: Sequence[Manifest]) -> Kept | None:
 def recalled(memory: Memory, found: Kept | None, of: Mapping[str, Json]) -> Memory:
     """Return the memory with what was learned of the same: by this process, else as kept, else nothing."""
     key = fingerprint(of)
+    memory = _paid(memory, found)
     is_deleted = memory.is_kept and found is None
     if memory.learned_of == key and not is_deleted:
         return replace(memory, is_kept=found is not None)
@@ -90,6 +91,13 @@ def recalled(memory: Memory, found: Kept | None, of: Mapping[str, Json]) -> Memo
     )
 
 
+def _paid(memory: Memory, found: Kept | None) -> Memory:
+    """Return the memory with what was spent, whatever it was spent on: by this process, else as kept."""
+    if memory.spending.at_seconds is not None or found is None:
+        return memory
+    return replace(memory, spending=budget.from_json(found.learned.get("spending")))
+
+
 def used(memory: Memory, load: FleetLoad | None) -> Memory:
     """Return the memory that knows whether requests came: without any, what was learned only fades. That is no news."""
     totals = () if load is None else (load.queue_depth_total, load.running_total, load.tokens_per_second_total)
@@ -98,7 +106,12 @@ def used(memory: Memory, load: FleetLoad | None) -> Memory:
 
 def _learned(memory: Memory) -> dict[str, Json]:
     """Return what the memory has learned, as JSON has it."""
-    return {"experience": memory.experience.to_json(), "seasons": [list(one) for one in memory.seasons]}
+    spending = budget.to_json(memory.spending)
+    return {
+        "experience": memory.experience.to_json(),
+        "seasons": [list(one) for one in memory.seasons],
+        **({"spending": spending} if spending else {}),
+    }
 
 
 def record(

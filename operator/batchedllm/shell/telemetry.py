@@ -56,6 +56,9 @@ class Telemetry:
         self._recommended = self._gauge(
             "recommended_replicas", "Replicas that the operator decided on, whether it applies that or not.", *_MODEL
         )
+        self._spent = self._gauge(
+            "budget_spent_replica_hours", "Replica-hours of the past day that count for scaling.budget.", *_MODEL
+        )
         self._candidates = self._gauge("candidate_replicas", "Replicas that a signal asks for.", *_MODEL, "signal")
         self._asking: dict[Key, frozenset[str]] = {}
         self._wanted = self._gauge("wanted_replicas", "Replicas that the Deployment asks for.", *_MODEL)
@@ -116,6 +119,10 @@ class Telemetry:
             self._candidates.labels(key.namespace, key.name, signal).set(replicas)
         self._asking[key] = frozenset(asking)
         self._recommended.labels(key.namespace, key.name).set(decision.to_replicas)
+        if decision.spent_replica_hours is not None:
+            self._spent.labels(key.namespace, key.name).set(decision.spent_replica_hours)
+        else:
+            _remove(self._spent, key)
         self._decisions.labels(decision.winner).inc()
         for limit in decision.limited_by:
             self._limits.labels(limit).inc()
@@ -142,9 +149,8 @@ class Telemetry:
         """Remove the series of a BatchedLLM that is gone."""
         for signal in self._asking.pop(key, frozenset()):
             self._candidates.remove(key.namespace, key.name, signal)
-        for gauge in (self._wanted, self._ready, self._recommended):
-            if (key.namespace, key.name) in gauge._metrics:  # noqa: SLF001 - `remove` of an unknown series warns
-                gauge.remove(key.namespace, key.name)
+        for gauge in (self._wanted, self._ready, self._recommended, self._spent):
+            _remove(gauge, key)
 
     def leads(self, *, leading: bool) -> None:
         """Take note of gaining or losing the lease."""
@@ -167,3 +173,8 @@ class Telemetry:
 
     def _gauge(self, name: str, text: str, *labels: str) -> Gauge:
         return Gauge(f"{_PREFIX}_{name}", text, labels, registry=self.registry)
+
+
+def _remove(gauge: Gauge, key: Key) -> None:
+    if (key.namespace, key.name) in gauge._metrics:  # noqa: SLF001 - `remove` of an unknown series warns
+        gauge.remove(key.namespace, key.name)

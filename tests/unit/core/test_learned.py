@@ -13,7 +13,7 @@ from batchedllm.core.readings import LatencyHistogram, PodReading
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now
 from batchedllm.core.scaling.experience import from_json
-from batchedllm.core.scaling.types import Memory
+from batchedllm.core.scaling.types import Memory, Spending
 from samples import DEFAULTS, NOW, gathered, load, pod, resource, stored
 
 SCALING = {"maxReplicas": 9, "prediction": "seasonal"}
@@ -95,6 +95,17 @@ def test_a_restarted_operator_knows_what_was_learned() -> None:
 
     assert operator.look.memory.seasons == before != ()
     assert operator.writes == 1
+
+
+def test_what_a_budget_was_spent_on_is_kept_whatever_is_served_since() -> None:
+    operator, wall = Operator(scaling={**SCALING, "budget": {"replicaHoursPerDay": 48}}), NOW.wall.timestamp()
+    operator.look = replace(operator.look, memory=Memory(spending=Spending(((int(wall // 3600), 3.0),), wall)))
+    operator.round(0, **BUSY)
+    operator.restart()
+    operator.change(engine={"image": "another"})
+
+    assert operator.round(10).decision.spent_replica_hours == pytest.approx(24 + 3, abs=0.1)
+    assert operator.round(20).decision.spent_replica_hours == pytest.approx(24 + 3, abs=0.1)
 
 
 def test_it_is_written_for_news_and_at_most_every_five_minutes() -> None:

@@ -405,6 +405,16 @@ def test_load_that_changes_from_scrape_to_scrape_changes_no_condition():
     assert conditions(first.status)["ScalingLimited"]["reason"] == "AtMaxReplicas"
 
 
+def test_a_budget_that_holds_the_replicas_is_a_condition():
+    cr = resource({"scaling": {"maxReplicas": 9, "budget": {"replicaHoursPerDay": 24}}})
+
+    told = reconcile(replace(settled(cr, pods=(pod("llama-1"),)), load=load(queue_depth_total=900.0)), DEFAULTS, NOW)
+
+    limited = conditions(told.status)["ScalingLimited"]
+    assert (limited["reason"], limited["message"]) == ("AtBudget", "more than budget (1) would be needed")
+    assert told.decision.to_replicas == 1
+
+
 def test_the_end_of_a_failure_is_told():
     look = settled(resource(), pods=(pod("llama-1", ready=False, state={"state": {"waiting": PULL}}),))
     failing = reconcile(look, DEFAULTS, NOW).status

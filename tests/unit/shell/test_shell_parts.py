@@ -207,7 +207,8 @@ def test_metrics_tell_decisions_calls_and_leave_with_their_model():
     telemetry = Telemetry()
     key = Key("ns", "opt")
     asked = (SignalCandidate("queueDepth", 5, "long"), SignalCandidate("gpuUtilization", None, "off"))
-    telemetry.decided(key, Decision(1, 2, "queueDepth", "more", asked, ("scaleUp.maxStep",)))
+    spent = {"spent_replica_hours": 30.5}
+    telemetry.decided(key, Decision(1, 2, "queueDepth", "more", asked, ("scaleUp.maxStep",), **spent))
     telemetry.called("apply", "Deployment", 200)
     telemetry.called("apply", "Deployment", 503)
     telemetry.sized(key, {"spec": {"replicas": 3}, "status": {"readyReplicas": 1}})
@@ -218,6 +219,7 @@ def test_metrics_tell_decisions_calls_and_leave_with_their_model():
     assert 'batchedllm_operator_scaling_limits_total{limit="scaleUp.maxStep"} 1.0' in text
     assert 'batchedllm_operator_recommended_replicas{name="opt",namespace="ns"} 2.0' in text
     assert 'batchedllm_operator_candidate_replicas{name="opt",namespace="ns",signal="queueDepth"} 5.0' in text
+    assert 'batchedllm_operator_budget_spent_replica_hours{name="opt",namespace="ns"} 30.5' in text
     assert 'signal="gpuUtilization"' not in text, "a signal without a say has no series"
     assert 'batchedllm_operator_writes_total{kind="Deployment",verb="apply"} 1.0' in text
     assert 'batchedllm_operator_wanted_replicas{name="opt",namespace="ns"} 3.0' in text
@@ -225,6 +227,14 @@ def test_metrics_tell_decisions_calls_and_leave_with_their_model():
     telemetry.forget(key)
     telemetry.observe_scrapes(dict)
     assert 'name="opt"' not in telemetry.exposition().decode()
+
+
+def test_without_a_budget_nothing_is_said_to_be_spent():
+    telemetry, key = Telemetry(), Key("ns", "opt")
+    telemetry.decided(key, Decision(1, 1, "hold", "more", (), (), spent_replica_hours=30.5))
+    telemetry.decided(key, Decision(1, 1, "hold", "more", (), ()))
+
+    assert "budget_spent_replica_hours{" not in telemetry.exposition().decode()
 
 
 def test_the_series_of_a_signal_goes_when_it_has_no_say_any_more():

@@ -107,7 +107,7 @@ def test_every_controller_of_a_v2_machine_that_the_kubelet_checks_is_delegated(t
 @pytest.mark.parametrize(
     ("controllers", "file", "usual"), [({"cpu", "cpuacct"}, "cpu.shares", 1024), (set(), "cpu.weight", 100)]
 )
-def test_the_clusters_own_programs_go_before_its_pods_and_the_tests(tmp_path, controllers, file, usual):
+def test_the_clusters_own_programs_go_before_its_pods(tmp_path, controllers, file, usual):
     system = tmp_path / control_groups.SYSTEM
     system.mkdir()
     for group in (tmp_path, system):
@@ -115,8 +115,8 @@ def test_the_clusters_own_programs_go_before_its_pods_and_the_tests(tmp_path, co
 
     control_groups._go_first(control_groups.Hierarchy(Path("/"), frozenset(controllers)), tmp_path)
 
-    assert int((tmp_path / file).read_text()) == 8 * usual
-    assert int((system / file).read_text()) >= 8 * usual
+    assert int((tmp_path / file).read_text()) >= usual
+    assert int((system / file).read_text()) == 8 * int((tmp_path / file).read_text())
 
 
 def test_where_cores_are_not_shared_out_nothing_is_written(tmp_path):

@@ -11,7 +11,7 @@ from typing import Any
 
 from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
-from batchedllm.core.scaling import limits, seasonal, stabilization, steps, supply, wording, zero
+from batchedllm.core.scaling import budget, limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
@@ -48,6 +48,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     state = changed(state, load=_believable(state.load))
     state = changed(state, memory=_refreshed(state, now_seconds))
     scheduled, state = state.scheduled, changed(state, scheduled=zero.bounds(state, now_seconds))
+    state = changed(state, scheduled=budget.bounds(state))
     state, prospect = _informed(state, now_seconds)
     opinion = (*opinions(state, prospect), *seasonal.opinions(state))
     state = _with_asked(state, prospect, opinion, now_seconds)
@@ -122,6 +123,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
     return changed(
         memory,
         supply=nodes,
+        spending=budget.spent(state),
         busy_at_seconds=zero.busy_at_seconds(changed(state, memory=memory), now_seconds),
         full_batch=_full_batch(memory.full_batch, state.load),
     )
@@ -174,6 +176,7 @@ def _decision(
         limited_by = (*limited_by, winner)
     limited = tuple(wording.limit(name, situation, draft.replicas) for name in limited_by)
     rests = state.memory.supply.rests(situation.now_seconds)
+    account = budget.account(state)
     return Decision(
         from_replicas=wanted,
         to_replicas=draft.replicas,
@@ -184,6 +187,7 @@ def _decision(
         retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
         bounds=state.bounds,
         given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
+        spent_replica_hours=None if account is None else account.spent,
     )
 
 

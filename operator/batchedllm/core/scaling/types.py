@@ -73,6 +73,16 @@ class Supply:
 
 
 @dataclass(frozen=True, slots=True)
+class Spending:
+    """Replica-hours above `minReplicas`, by the hour of the clock (see budget.py)."""
+
+    hours: tuple[tuple[int, float], ...] = ()
+    """(hour since 1970, replica-hours), of the last day."""
+    at_seconds: float | None = None
+    """Until when they are added up, in seconds since 1970; None: not yet."""
+
+
+@dataclass(frozen=True, slots=True)
 class Memory:
     """What must be remembered from one decision to the next.
 
@@ -103,6 +113,8 @@ class Memory:
     """When there was last a request, a replica that started, or someone who woke the model."""
     seasons: tuple[tuple[int, int], ...] = ()
     """(ten-minute slot since 1970, most replicas that the signals asked for in it), of the last week."""
+    spending: Spending = field(default_factory=Spending)
+    """What a budget was spent on."""
     learned_of: str = ""
     """Fingerprint of what was learned from: model, engine, GPU and batching."""
     is_kept: bool = False
@@ -117,6 +129,7 @@ class Memory:
         return Memory(
             experience=self.experience,
             seasons=self.seasons,
+            spending=self.spending,
             learned_of=self.learned_of,
             is_kept=self.is_kept,
             is_used=self.is_used,
@@ -187,6 +200,8 @@ class Decision:
     """Those that the decision was held to; None where none was taken."""
     late_without_queue: bool = False
     """Whether more requests are late than may be, although few wait and the replicas have little to do."""
+    spent_replica_hours: float | None = None
+    """What was spent of the budget of a day; None where there is none."""
     given_up: str = ""
     """Which replicas are not asked for any more because they found no node, in words; empty if none."""
 

@@ -1,6 +1,6 @@
 """A decision in one line that a person can read."""
 
-from batchedllm.core.scaling import limits, supply, zero
+from batchedllm.core.scaling import budget, limits, supply, zero
 
 
 def sentence(from_replicas: int, to_replicas: int, why: str, limits: tuple[str, ...]) -> str:
@@ -18,6 +18,7 @@ def limit(name: str, situation: limits.Situation, replicas: int) -> str:
         "unschedulableReplicas": f"nothing is added while no node is found for {fleet.unschedulable} replica(s)",
         zero.WAKE: f"awake until {policy.idle_seconds} s have passed without a request",
         zero.IDLE: f"no request for {policy.idle_seconds} s, so no replica is kept",
+        budget.BUDGET: budget.words(situation.state),
         limits.CAPACITY_GIVEN_UP: supply.words(situation.memory.supply, up),
         "failingReplicas": f"nothing is added while {fleet.failing} replica(s) cannot start",
         "scaleUp.stabilizationSeconds": f"a need must last {up.stabilization_seconds} s first",

@@ -38,6 +38,7 @@ class OwnPolicy:
             self._state,
             fleet=Fleet(seen.wanted, ready, seen.wanted - ready, startup_seconds=self._startup_seconds),
             load=self._windows.load(seen.ready_pods, seen.now_seconds),
+            wall_seconds=seen.now_seconds,
         )
         decision, self._state = decide(state, seen.now_seconds)
         if decision.changes:
