@@ -10,6 +10,7 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from dataclasses import dataclass, replace
+from functools import lru_cache
 from math import exp
 from typing import Final
 
@@ -99,19 +100,15 @@ class Capacity:
             full_samples=self.full_samples * factor,
         )
 
-    def with_full(self, tokens_per_second: float) -> "Capacity":
-        """Learn from a replica whose queue lasted. What is far off moves it by a bounded step."""
+    def with_full(self, *tokens_per_second: float) -> "Capacity":
+        """Learn from replicas whose queue lasted, one after the other. What is far off moves it by a bounded step."""
         known, samples = self.full_tokens_per_second, self.full_samples
-        if samples >= SAMPLES_FULL:
-            tokens_per_second = min(max(tokens_per_second, known / _OUTLIER), known * _OUTLIER)
-        else:
-            tokens_per_second = min(tokens_per_second, MOST_AT_FIRST)
-        part = max(1 / (samples + 1), 1 / _FULL_MEMORY)
-        return replace(
-            self,
-            full_tokens_per_second=known + part * (tokens_per_second - known),
-            full_samples=min(samples + 1, _FULL_MEMORY),
-        )
+        for speed in tokens_per_second:
+            is_known = samples >= SAMPLES_FULL
+            believed = min(max(speed, known / _OUTLIER), known * _OUTLIER) if is_known else min(speed, MOST_AT_FIRST)
+            known += max(1 / (samples + 1), 1 / _FULL_MEMORY) * (believed - known)
+            samples = min(samples + 1, _FULL_MEMORY)
+        return replace(self, full_tokens_per_second=known, full_samples=samples)
 
     def with_busy(self, tokens_per_second: float, mean_step_seconds: float) -> "Capacity":
         """Learn from a replica at work: at load r of its speed a step takes 1/(1 - r) times the fastest.
@@ -132,10 +129,10 @@ class Capacity:
 
     def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
         """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""
-        speed, few = self.tokens_per_second, objective.late_share
+        assumed = _assumed_shares(self.tokens_per_second, objective.late_share, allowed_seconds)
         shares = [
-            (late + PRIOR_REQUESTS * _assumed(level / speed, few, allowed_seconds)) / (seen + PRIOR_REQUESTS)
-            for level, late, seen in zip(LEVELS, self.late, self.answered, strict=True)
+            (late + PRIOR_REQUESTS * share) / (seen + PRIOR_REQUESTS)
+            for share, late, seen in zip(assumed, self.late, self.answered, strict=True)
         ]
         return _never_falling(shares, [seen + PRIOR_REQUESTS for seen in self.answered])
 
@@ -150,15 +147,23 @@ def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
     return held
 
 
-def _assumed(utilization: float, late_share: float, allowed_seconds: float) -> float:
-    """Return the share of late requests where none were seen: grows with the square of the load, then as in a fluid.
+@lru_cache(maxsize=1024)
+def _assumed_shares(speed: float, late_share: float, allowed_seconds: float) -> tuple[float, ...]:
+    """Return, by level of load, the share of late requests where none were seen.
 
-    A replica that gets more than it can do falls behind; whoever comes after what may be waited for is used up is late.
+    It grows with the square of the load, then as in a fluid: a replica that gets more than it can do falls behind;
+    whoever comes after what may be waited for is used up is late.
     """
-    if utilization <= BUSY:
-        return late_share * min(_FEW, (utilization / PRIOR_UTILIZATION) ** 2)
-    excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
-    return max(late_share * _FEW, 1 - allowed_seconds / excess_seconds)
+    most = late_share * _FEW
+    shares = []
+    for level in LEVELS:
+        utilization = level / speed
+        if utilization <= BUSY:
+            shares.append(late_share * min(_FEW, (utilization / PRIOR_UTILIZATION) ** 2))
+        else:
+            excess_seconds = max(utilization - 1, 1e-4) * LEVEL_SECONDS
+            shares.append(max(most, 1 - allowed_seconds / excess_seconds))
+    return tuple(shares)
 
 
 def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:

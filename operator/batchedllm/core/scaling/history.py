@@ -96,8 +96,12 @@ def _late(seen: list[tuple[int, float]], late_shares: tuple[float, ...], replica
     whole, part = steps_down(replicas)
     late, highest = 0.0, len(late_shares) - 1
     for index, requests in seen:
-        level = min(highest, index - whole)
-        above, below = late_shares[max(0, level)], late_shares[max(0, level - 1)]
+        level = index - whole
+        if level <= 0:
+            late += requests * late_shares[0]
+            continue
+        level = min(highest, level)
+        above, below = late_shares[level], late_shares[level - 1]
         late += requests * (above + part * (below - above))
     return late
 

@@ -18,7 +18,9 @@ def observe(memory: Memory, now_seconds: float, wanted: int, horizon_seconds: fl
         ours = proposal is not None and proposal.replicas == wanted
         at_seconds = proposal.at_seconds if ours and proposal is not None else now_seconds
         steps = merged(steps, Step(at_seconds, wanted - memory.last_wanted))
-        memory = replace(memory, proposal=None)
+        return replace(memory, proposal=None, steps=steps, last_wanted=wanted)
+    if steps == memory.steps and wanted == memory.last_wanted:
+        return memory
     return replace(memory, steps=steps, last_wanted=wanted)
 
 

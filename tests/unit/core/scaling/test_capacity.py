@@ -12,7 +12,7 @@ from batchedllm.core.scaling.capacity import (
     SAMPLES_FULL,
     UNKNOWN_TOKENS_PER_SECOND,
     Capacity,
-    _assumed,
+    _assumed_shares,
     _never_falling,
     held_within,
 )
@@ -117,7 +117,7 @@ def test_one_late_request_decides_nothing() -> None:
 
 def test_the_assumed_lateness_grows_with_the_square_of_the_load_and_then_as_in_a_fluid() -> None:
     def assumed(utilization: float) -> float:
-        return _assumed(utilization, 0.03, 2.5)
+        return _assumed_shares(LEVELS[5] / utilization, 0.03, 2.5)[5]
 
     assert (assumed(0.375), assumed(0.75)) == (pytest.approx(0.0075), pytest.approx(0.03))
     assert assumed(0.94) == assumed(0.96) == assumed(1.1) == pytest.approx(0.045)
