@@ -101,19 +101,15 @@ class Capacity:
             full_samples=self.full_samples * factor,
         )
 
-    def with_full(self, tokens_per_second: float) -> "Capacity":
-        """Learn from a replica whose queue lasted. What is far off moves it by a bounded step."""
+    def with_full(self, *tokens_per_second: float) -> "Capacity":
+        """Learn from replicas whose queue lasted, one after the other. What is far off moves it by a bounded step."""
         known, samples = self.full_tokens_per_second, self.full_samples
-        if samples >= SAMPLES_FULL:
-            tokens_per_second = min(max(tokens_per_second, known / _OUTLIER), known * _OUTLIER)
-        else:
-            tokens_per_second = min(tokens_per_second, MOST_AT_FIRST)
-        part = max(1 / (samples + 1), 1 / _FULL_MEMORY)
-        return changed(
-            self,
-            full_tokens_per_second=known + part * (tokens_per_second - known),
-            full_samples=min(samples + 1, _FULL_MEMORY),
-        )
+        for speed in tokens_per_second:
+            is_known = samples >= SAMPLES_FULL
+            believed = min(max(speed, known / _OUTLIER), known * _OUTLIER) if is_known else min(speed, MOST_AT_FIRST)
+            known += max(1 / (samples + 1), 1 / _FULL_MEMORY) * (believed - known)
+            samples = min(samples + 1, _FULL_MEMORY)
+        return changed(self, full_tokens_per_second=known, full_samples=samples)
 
     def with_busy(self, tokens_per_second: float, mean_step_seconds: float) -> "Capacity":
         """Learn from a replica at work: at load r of its speed a step takes 1/(1 - r) times the fastest.

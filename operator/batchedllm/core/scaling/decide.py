@@ -45,21 +45,23 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     """
     if state.policy.mode == "off":
         return _off(state), changed(state, memory=state.memory.timeless())
-    state = changed(state, load=_believable(state.load))
+    scheduled, load = state.scheduled, _believable(state.load)
+    state = state if load is state.load else changed(state, load=load)
     state = changed(state, memory=_refreshed(state, now_seconds))
-    scheduled, state = state.scheduled, changed(state, scheduled=zero.bounds(state, now_seconds))
-    state = changed(state, scheduled=budget.bounds(state))
-    state, prospect = _informed(state, now_seconds)
+    memory, prospect = _informed(state, now_seconds)
+    state = changed(state, memory=memory, scheduled=zero.bounds(state, now_seconds))
+    if state.policy.budget is not None:
+        state = changed(state, scheduled=budget.bounds(state))
     opinion = (*opinions(state, prospect), *seasonal.opinions(state))
-    state = _with_asked(state, prospect, opinion, now_seconds)
     strongest = _strongest(opinion)
     situation = _situation(state, opinion, strongest, now_seconds)
     needed = situation.base if strongest is None or strongest.replicas is None else strongest.replicas
     draft = limits.apply(limits.Draft(needed), situation)
-    is_late = is_not_a_matter_of_replicas(state, prospect)
-    decision = changed(_decision(situation, draft, opinion, strongest), late_without_queue=is_late)
+    decision = _decision(situation, draft, opinion, strongest, prospect)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
-    memory = changed(memory, seasons=seasonal.recorded(state, _asked(opinion)))
+    asked = _asked(opinion)
+    watch = memory.watch.with_asked(now_seconds, asked * prospect.held)
+    memory = changed(memory, watch=watch, seasons=seasonal.recorded(state, asked))
     return decision, changed(state, memory=memory, scheduled=scheduled)
 
 
@@ -68,7 +70,7 @@ def _off(state: ScalingState) -> Decision:
     return Decision(wanted, wanted, "off", OFF, (), ())
 
 
-def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Outlook]:
+def _informed(state: ScalingState, now_seconds: float) -> tuple[Memory, Outlook]:
     """Learn from what is seen, and look ahead with it."""
     memory = state.memory
     startup = startup_seconds(state)
@@ -79,20 +81,12 @@ def _informed(state: ScalingState, now_seconds: float) -> tuple[ScalingState, Ou
         met_by_tokens_per_second=met_by,
         startup_seconds=startup,
     )
-    state = changed(state, memory=changed(memory, experience=lesson.experience, watch=lesson.watch))
-    return state, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)
-
-
-def _with_asked(
-    state: ScalingState, prospect: Outlook, opinion: tuple[Opinion, ...], now_seconds: float
-) -> ScalingState:
-    """Remember what the present asks for: once that is there, the past needs no replicas of its own for the same."""
-    watch = state.memory.watch.with_asked(now_seconds, _asked(opinion) * prospect.held)
-    return changed(state, memory=changed(state.memory, watch=watch))
+    memory = changed(memory, experience=lesson.experience, watch=lesson.watch)
+    return memory, outlook(lesson.experience, lesson.watch, state, now_seconds, is_told=lesson.is_told)
 
 
 def _asked(opinion: tuple[Opinion, ...]) -> int:
-    """Return what is asked for because of what comes now."""
+    """Return what is asked for because of what comes now: once it is there, the past needs no more for the same."""
     return max((one.replicas or 0 for one in opinion if one.signal in REACTIVE), default=0)
 
 
@@ -124,7 +118,7 @@ def _refreshed(state: ScalingState, now_seconds: float) -> Memory:
         memory,
         supply=nodes,
         spending=budget.spent(state),
-        busy_at_seconds=zero.busy_at_seconds(changed(state, memory=memory), now_seconds),
+        busy_at_seconds=zero.busy_at_seconds(state, memory, now_seconds),
         full_batch=_full_batch(memory.full_batch, state.load),
     )
 
@@ -165,7 +159,11 @@ def _situation(
 
 
 def _decision(
-    situation: limits.Situation, draft: limits.Draft, candidates: tuple[Opinion, ...], strongest: Opinion | None
+    situation: limits.Situation,
+    draft: limits.Draft,
+    candidates: tuple[Opinion, ...],
+    strongest: Opinion | None,
+    prospect: Outlook,
 ) -> Decision:
     state = situation.state
     wanted = state.fleet.wanted
@@ -186,6 +184,7 @@ def _decision(
         limited_by=limited_by,
         retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
         bounds=state.bounds,
+        late_without_queue=is_not_a_matter_of_replicas(state, prospect),
         given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
         spent_replica_hours=None if account is None else account.spent,
     )

@@ -102,7 +102,7 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
         step_tokens=_growth(old.step_tokens_total, new.step_tokens_total),
         queued_throughout=min(old.queue_depth or 0.0, new.queue_depth or 0.0),
         queued_before=old.queue_depth or 0.0,
-        late=(*_more(too_late, too_long), *(Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow)),
+        late=(*_more(too_late, too_long), *[Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow]),
     )
 
 
@@ -120,6 +120,8 @@ def _slow(
     if old is None or new is None:
         return 0.0, ()
     counts = grown(old, new)
+    if not counts:
+        return 0.0, ()
     return sum(counts), late(new.bounds_seconds, counts, allowed_seconds)
 
 
@@ -129,17 +131,19 @@ def _more(too_late: tuple[Late, ...], too_long: tuple[Late, ...]) -> tuple[Late,
     The engine's time to first token begins where the wait before it ends. Some requests may be in both accounts, which
     name none: so many are late at least.
     """
+    if not too_long:
+        return too_late
     return max(too_late, too_long, key=lambda late_ones: sum(one.requests for one in late_ones))
 
 
 def _is_plausible(one: Increment) -> bool:
     """Tell whether an engine can have done it."""
-    late_requests = [late.requests for late in one.late]
-    requests = (one.arrived, one.finished, one.first_tokens, one.admitted, *late_requests)
-    work = (one.prompt_tokens, one.generation_tokens, one.step_tokens, one.step_seconds)
-    waiting = (one.queued_throughout, one.queued_before)
+    requests = [one.arrived, one.finished, one.first_tokens, one.admitted]
+    requests += [late.requests for late in one.late]
+    work = [one.prompt_tokens, one.generation_tokens, one.step_tokens, one.step_seconds]
+    work += [one.queued_throughout, one.queued_before]
     return _are_within(requests, MOST_REQUESTS_PER_SECOND * one.seconds) and _are_within(
-        (*work, *waiting), MOST_TOKENS_PER_SECOND * one.seconds
+        work, MOST_TOKENS_PER_SECOND * one.seconds
     )
 
 

@@ -45,20 +45,19 @@ def learn(
     capacity = experience.capacity
     if done:
         capacity = _taught(capacity, done, pods, sizes.tokens)
-    pods = {**pods, **{one.pod: _seen(pods.get(one.pod), one) for one in readings}}
+    for one in readings:
+        pods[one.pod] = _seen(pods.get(one.pod), one)
     is_told = any(tells_requests(one) for one in readings)
     if not is_told:
         return Lesson(changed(experience, capacity=capacity), changed(watch, pods=pods), is_told=False)
-    lesson = _counted(
+    return _counted(
         Experience(capacity, experience.history, sizes),
         changed(watch, pods=pods),
         done,
         now_seconds,
-        met_by_tokens_per_second,
+        met_by=met_by_tokens_per_second,
+        startup_seconds=startup_seconds,
     )
-    seconds = 0.0 if watch.at_seconds is None else now_seconds - watch.at_seconds
-    growth = watch.growth.after(seconds, lesson.watch.traffic, startup_seconds, now_seconds)
-    return changed(lesson, watch=changed(lesson.watch, growth=growth))
 
 
 def _kept(watch: Watch, load: FleetLoad | None) -> dict[str, PodWatch]:
@@ -74,39 +73,48 @@ def _seen(pod: PodWatch | None, reading: PodReading) -> PodWatch:
 
 
 def _counted(
-    experience: Experience, watch: Watch, done: tuple[Increment, ...], now_seconds: float, met_by: float
+    experience: Experience,
+    watch: Watch,
+    done: tuple[Increment, ...],
+    now_seconds: float,
+    *,
+    met_by: float,
+    startup_seconds: float,
 ) -> Lesson:
     """Count what came and what was answered since the last look."""
     seconds = 0.0 if watch.at_seconds is None else max(0.0, now_seconds - watch.at_seconds)
-    arrived = sum(one.arrived for one in done)
+    arrived = sum([one.arrived for one in done])
     traffic = watch.traffic.after(now_seconds, arrived)
     sizes = experience.sizes.after(seconds, done)
     demand = traffic.requests_per_second(LEVEL_SECONDS, now_seconds) * sizes.tokens
     history = experience.history.after(seconds, demand, arrived, is_met_anyway=met_by >= demand)
+    growth = watch.growth.after(seconds, traffic, startup_seconds, now_seconds)
     answered = tuple([one for one in watch.answered if one[0] > now_seconds - LATE_SECONDS])
     if done:
-        answered = (*answered, (now_seconds, sum(one.answered for one in done), _late(done)))
+        answered = (*answered, (now_seconds, sum([one.answered for one in done]), _late(done)))
     return Lesson(
         Experience(experience.capacity.faded(seconds), history, sizes),
-        changed(watch, traffic=traffic, at_seconds=now_seconds, answered=answered),
+        changed(watch, traffic=traffic, growth=growth, at_seconds=now_seconds, answered=answered),
         is_told=True,
     )
 
 
 def _late(done: tuple[Increment, ...]) -> float:
-    return sum(min(one.answered, sum(late.requests for late in one.late)) for one in done)
+    return sum([min(one.answered, sum([late.requests for late in one.late])) for one in done if one.late])
 
 
 def _taught(capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, PodWatch], tokens: float) -> Capacity:
     """Return the capacity with what each pod showed."""
-    answered, late = list(capacity.answered), list(capacity.late)
+    answered, late, full = list(capacity.answered), list(capacity.late), list[float]()
     for one in done:
         if one.answered:
             _booked(answered, late, one, pods[one.pod])
         if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * one.tokens_per_second > 0:
-            capacity = capacity.with_full(one.tokens_per_second)
+            full.append(one.tokens_per_second)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
             capacity = capacity.with_busy(one.tokens_per_second, one.step_seconds / one.step_tokens)
+    if full:
+        capacity = capacity.with_full(*full)
     return changed(capacity, answered=tuple(answered), late=tuple(late))
 
 

@@ -17,7 +17,9 @@ def observe(memory: Memory, now_seconds: float, wanted: int, horizon_seconds: fl
         ours = proposal is not None and proposal.replicas == wanted
         at_seconds = proposal.at_seconds if ours and proposal is not None else now_seconds
         steps = merged(steps, Step(at_seconds, wanted - memory.last_wanted))
-        memory = changed(memory, proposal=None)
+        return changed(memory, proposal=None, steps=steps, last_wanted=wanted)
+    if steps == memory.steps and wanted == memory.last_wanted:
+        return memory
     return changed(memory, steps=steps, last_wanted=wanted)
 
 

@@ -33,7 +33,11 @@ class PodWatch(NamedTuple):
 
     def load_since(self, at_seconds: float) -> float:
         """Return the highest load, in tokens per second, that it was under since then."""
-        return next((load for at, load in self.peaks if at > at_seconds), self.peaks[-1][1] if self.peaks else 0.0)
+        load = 0.0
+        for at, load in self.peaks:  # noqa: B007 - the last one counts where none is later
+            if at > at_seconds:
+                break
+        return load
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +82,7 @@ def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: flo
         pod = found[one.pod]
         since = one.at_seconds - LEVEL_SECONDS
         arrivals = (*[entry for entry in pod.arrivals if entry[0] > since], (one.at_seconds, one.arrived))
-        came = sum(requests for _, requests in arrivals)
+        came = sum([requests for _, requests in arrivals])
         load = (came + one.queued_before) * tokens / LEVEL_SECONDS
         oldest = one.at_seconds - KEPT_SECONDS
         peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]

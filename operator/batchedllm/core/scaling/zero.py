@@ -8,7 +8,7 @@ from typing import Final
 from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.schedule import Bounds
-from batchedllm.core.scaling.types import ScalingState
+from batchedllm.core.scaling.types import Memory, ScalingState
 
 WAKE: Final = "wake"
 """What keeps one replica while the model is awake, as decisions name it."""
@@ -17,12 +17,12 @@ IDLE: Final = "idle"
 SPEC_REPLICAS: Final = "spec.replicas"
 
 
-def busy_at_seconds(state: ScalingState, now_seconds: float) -> float | None:
+def busy_at_seconds(state: ScalingState, memory: Memory, now_seconds: float) -> float | None:
     """Return when the model was last in use or woken. None: not since this process looks at it, and it is asleep.
 
     It is in use unless every replica is known to have nothing: a replica that starts or is silent may be waited for.
     """
-    before, fleet = state.memory.busy_at_seconds, state.fleet
+    before, fleet = memory.busy_at_seconds, state.fleet
     if state.wake.is_new:
         return now_seconds
     if fleet.wanted == 0:
