@@ -5,21 +5,25 @@ import json
 import os
 import time
 from collections import Counter
-from contextlib import suppress
+from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import aiohttp
 import pytest
+import requests
 import yaml
 
 from batchedllm.cli.render import rendered
+from engine import abuse
 from engine import admission_contract as contract
 from testbed.errors import TestbedError
 
 ROOT = Path(__file__).parents[2]
 MOUNT = "/etc/batchedllm/admission"
 CLIENTS = 12
+MOST_BYTES_PER_CONNECTION = 40_000
+"""Of the server's memory: uvicorn's protocol object, a socket's buffers in the kernel not counted."""
 FEW_RESTARTS = {"sim": 3, "cpu": 2}
 """Each start of the real engine takes a minute of two cores."""
 
@@ -122,6 +126,48 @@ def test_it_keeps_what_it_promises(deployed):
     asyncio.run(contract.hold(deployed.address, deployed.model))
 
 
+def test_ten_thousand_connections_leave_others_served_and_memory_bounded(deployed):
+    """Half of them say nothing, half of them never end their head; they are closed when their time is over."""
+    abuse.allow_open_files(abuse.CONNECTIONS + 1000)
+
+    async def try_it() -> None:
+        timeout = aiohttp.ClientTimeout(total=60)
+        async with aiohttp.ClientSession(deployed.address, timeout=timeout) as session, AsyncExitStack() as stack:
+            client = contract.Client(session, deployed.model)
+            before = await abuse.memory_bytes(client)
+            seen = await abuse.crowd(deployed.address, abuse.CONNECTIONS, stack)
+            assert (await client.ask()).is_whole
+            grown = await abuse.memory_bytes(client) - before
+            print(f"{seen}, {grown / 2**20:.0f} MiB more")
+            assert seen["open"] == abuse.CONNECTIONS, seen
+            assert grown < MOST_BYTES_PER_CONNECTION * abuse.CONNECTIONS
+        async with aiohttp.ClientSession(deployed.address, timeout=timeout) as session:
+            assert (await contract.Client(session, deployed.model).ask()).is_whole
+
+    asyncio.run(try_it())
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in deployed.pods()] == [0]
+
+
+def test_whatever_its_description_lets_one_send_is_answered_or_refused(deployed):
+    """The engine's own OpenAPI document is the source; the simulated engine has none."""
+    answer = requests.get(f"{deployed.address}/openapi.json", timeout=30)
+    if answer.status_code == 404:
+        pytest.skip("this engine does not describe itself")
+    tried = list(abuse.operations(answer.json()))
+    assert {operation.path for operation, _ in tried} >= {"/v1/completions", "/v1/chat/completions", "/v1/models"}
+
+    improper = [one for operation, mode in tried for one in abuse.improper(deployed.address, operation, mode)]
+
+    assert improper == []
+
+    async def ask() -> contract.Answer:
+        async with aiohttp.ClientSession(deployed.address) as session:
+            return await contract.Client(session, deployed.model).ask()
+
+    assert asyncio.run(ask()).is_whole
+    assert [pod["status"]["containerStatuses"][0]["restartCount"] for pod in deployed.pods()] == [0]
+
+
 @dataclass
 class Traffic:
     """What became of the requests of clients that never pause."""
@@ -130,6 +176,14 @@ class Traffic:
     refused: Counter = field(default_factory=Counter)
     lost: list[str] = field(default_factory=list)
     unreached: Counter = field(default_factory=Counter)
+    restart: int = 0
+    """Which one is under way."""
+    since: float = field(default_factory=time.monotonic)
+    """When it began."""
+
+    def lose(self, what: str) -> None:
+        """Take down a request that was lost, and when."""
+        self.lost.append(f"restart {self.restart}, after {time.monotonic() - self.since:.1f} s: {what}")
 
     async def client(self, address: str, model: str, over: asyncio.Event) -> None:
         """One request after the other, each on a connection of its own, as the balancing of a Service needs it."""
@@ -141,7 +195,7 @@ class Traffic:
                     self.unreached[type(error).__name__] += 1
                     await asyncio.sleep(0.2)
                 except (aiohttp.ClientError, TimeoutError) as error:
-                    self.lost.append(repr(error))
+                    self.lose(repr(error))
                 else:
                     await self._note(answer)
 
@@ -152,14 +206,15 @@ class Traffic:
             self.refused[answer.code] += 1
             await asyncio.sleep(float(answer.headers["Retry-After"]))
         else:
-            self.lost.append(f"{answer.status} {answer.body[-200:]!r}")
+            self.lose(f"{answer.status} {answer.body[-200:]!r}")
 
 
 async def restarts_under_load(deployed: Deployed, count: int) -> Traffic:
     traffic, over = Traffic(), asyncio.Event()
     crowd = [asyncio.create_task(traffic.client(deployed.address, deployed.model, over)) for _ in range(CLIENTS)]
     try:
-        for _ in range(count):
+        for traffic.restart in range(1, count + 1):
+            traffic.since = time.monotonic()
             await asyncio.to_thread(deployed.restart)
     finally:
         over.set()
