@@ -15,12 +15,6 @@ from testbed.errors import TestbedError
 # The kubelet refuses a root cgroup that lacks one of those that the machine has; io is for the limits of pods.
 _V2_CONTROLLERS = ("cpuset", "cpu", "io", "memory", "hugetlb", "pids")
 SYSTEM = "system"
-_FIRST = 8
-"""How many times its usual share of busy cores the cluster's own programs have beside all pods: without this an API
-server on two cores misses its deadlines while engines start."""
-_USUAL_V1, _USUAL_V2 = 1024, 100
-"""What the kernel gives a new cgroup: cpu.shares, cpu.weight. The kubelet gives all pods 1024 shares for each core."""
-_MOST_V1, _MOST_V2 = 262_144, 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,25 +66,11 @@ def create(name: str) -> None:
         (group / SYSTEM).mkdir(parents=True, exist_ok=True)
         if hierarchy.unified:
             _delegate(group)
-        _go_first(hierarchy, group)
         if "cpuset" in hierarchy.controllers:
             # A v1 cpuset begins empty and takes no process until it is filled.
             for file in ("cpuset.cpus", "cpuset.mems"):
                 (group / file).write_text((hierarchy.mount / file).read_text())
                 (group / SYSTEM / file).write_text((hierarchy.mount / file).read_text())
-
-
-def _go_first(hierarchy: Hierarchy, group: Path) -> None:
-    """Let the cluster count as much as a process for each core, and its own programs before its pods."""
-    if "cpu" in hierarchy.controllers:
-        usual, most, file = _USUAL_V1, _MOST_V1, "cpu.shares"
-    elif hierarchy.unified and (group / SYSTEM / "cpu.weight").exists():
-        usual, most, file = _USUAL_V2, _MOST_V2, "cpu.weight"
-    else:
-        return
-    share = usual * (os.cpu_count() or 1)
-    (group / file).write_text(str(min(most, share)))
-    (group / SYSTEM / file).write_text(str(min(most, _FIRST * share)))
 
 
 def _delegate(group: Path) -> None:

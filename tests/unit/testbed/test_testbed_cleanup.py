@@ -104,30 +104,6 @@ def test_every_controller_of_a_v2_machine_that_the_kubelet_checks_is_delegated(t
     assert "+rdma" not in enabled
 
 
-@pytest.mark.parametrize(
-    ("controllers", "file", "usual"), [({"cpu", "cpuacct"}, "cpu.shares", 1024), (set(), "cpu.weight", 100)]
-)
-def test_the_clusters_own_programs_go_before_its_pods(tmp_path, controllers, file, usual):
-    system = tmp_path / control_groups.SYSTEM
-    system.mkdir()
-    for group in (tmp_path, system):
-        (group / file).write_text(f"{usual}\n")
-
-    control_groups._go_first(control_groups.Hierarchy(Path("/"), frozenset(controllers)), tmp_path)
-
-    assert int((tmp_path / file).read_text()) >= usual
-    assert int((system / file).read_text()) == 8 * int((tmp_path / file).read_text())
-
-
-def test_where_cores_are_not_shared_out_nothing_is_written(tmp_path):
-    (tmp_path / control_groups.SYSTEM).mkdir()
-
-    control_groups._go_first(control_groups.Hierarchy(Path("/"), frozenset({"memory"})), tmp_path)
-    control_groups._go_first(control_groups.Hierarchy(Path("/"), frozenset()), tmp_path)
-
-    assert list(tmp_path.rglob("cpu.*")) == []
-
-
 def test_the_namespace_gets_no_default_route():
     routes = [command for command in network.commands(CLUSTER) if "route" in command]
 
