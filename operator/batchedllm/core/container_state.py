@@ -21,6 +21,8 @@ class ContainerState:
     waiting_reason: str
     waiting_message: str
     is_running: bool
+    running_since: str
+    """When the present run began, as the API writes it; empty if it does not run, or if that is not told."""
     has_started: bool
     """The startup probe has succeeded in this run."""
     restarts: int
@@ -94,6 +96,7 @@ def _state(status: Mapping[str, Any]) -> ContainerState:
         waiting_reason=waiting.get("reason") or "",
         waiting_message=waiting.get("message") or "",
         is_running="running" in state,
+        running_since=(state.get("running") or {}).get("startedAt") or "",
         has_started=bool(status.get("started")),
         restarts=int(status.get("restartCount") or 0),
         ended=state.get("terminated") or last.get("terminated") or {},

@@ -216,12 +216,18 @@ def _crash(view: PodView) -> Finding:
 
 
 def _silent(view: PodView) -> Finding:
-    """Find a started engine that does not answer, and has not been killed for it yet."""
-    since = condition_of(view.pod, "Ready").get("lastTransitionTime")
-    if not (view.engine.is_running and view.engine.has_started and since):
+    """Find a started engine that does not answer, and has not been killed for it yet.
+
+    When its startup probe succeeded is not told: one that was not ready in this run yet may have started just now.
+    """
+    engine, since = view.engine, condition_of(view.pod, "Ready").get("lastTransitionTime")
+    if not (engine.is_running and engine.has_started and since):
         return None
-    seconds = (view.now - time_of(since)).total_seconds()
-    if seconds < SILENT_AFTER_SECONDS:
+    allowed_seconds = SILENT_AFTER_SECONDS
+    if engine.running_since and time_of(since) <= time_of(engine.running_since):
+        since = engine.running_since
+        allowed_seconds += _startup_seconds(view.pod)
+    if (view.now - time_of(since)).total_seconds() < allowed_seconds:
         return None
     return Reason.NOT_ANSWERING, f"runs, but does not answer {_probe_path(view.pod)} since {since}"
 

@@ -152,6 +152,17 @@ def test_a_started_engine_that_is_not_ready_for_long_does_not_answer(seconds, is
     assert not is_told or failure.reason is Reason.NOT_ANSWERING
 
 
+@pytest.mark.parametrize(("seconds", "is_told"), [(50, False), (89, False), (91, True)])
+def test_an_engine_that_took_long_to_start_is_given_its_time_to_become_ready(seconds, is_told):
+    """Since when it is not ready is since it was made: a start of a minute must not look like a minute of silence."""
+    condition = {"type": "Ready", "status": "False", "lastTransitionTime": at(seconds + 2)}
+    running = {"state": {"running": {"startedAt": at(seconds)}}, "started": True}
+
+    failure = judged(running, conditions=[condition])
+
+    assert (failure is not None) is is_told
+
+
 def test_the_scheduler_is_quoted():
     condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": "0/3 nodes: no GPU"}
 
