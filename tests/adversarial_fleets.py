@@ -10,6 +10,7 @@ from typing import Final
 from hypothesis import strategies as st
 
 from batchedllm.api.scaling import (
+    GpuPowerSignal,
     GpuUtilizationSignal,
     KvCacheUsageSignal,
     PastDemandSignal,
@@ -60,6 +61,7 @@ def policies(draw, lowest: int = 1) -> Scaling:
             gpu_utilization=GpuUtilizationSignal(
                 target=draw(st.integers(1, 100)), role=draw(st.sampled_from(["guard", "target", "off"]))
             ),
+            gpu_power=draw(st.none() | st.builds(GpuPowerSignal, target_watts=st.integers(1, 10_000))),
         ),
         scale_up=ScaleUp(
             max_step=draw(st.integers(1, 10)),
@@ -106,6 +108,7 @@ def loads(draw) -> FleetLoad | None:
         running_total=draw(ANY_NUMBER),
         kv_cache_usage_fraction_mean=draw(st.one_of(st.none(), st.floats(0, 1))),
         gpu_utilization_percent_mean=draw(st.one_of(st.none(), st.floats(0, 100))),
+        gpu_power_watts_mean=draw(ANY_NUMBER),
         tokens_per_second_total=draw(ANY_NUMBER),
         no_gpu_metrics=draw(st.booleans()),
         stalled_pods=draw(st.one_of(st.just(()), PODS)),

@@ -1,6 +1,7 @@
 """What holds for every memory plan, whatever is asked."""
 
 from dataclasses import replace
+from random import Random
 
 import pytest
 from hypothesis import HealthCheck, assume, given, settings
@@ -127,10 +128,35 @@ def tokens(one: Plan) -> int:
     return one.kv_cache.tokens if one.kv_cache is not None else 0
 
 
-@settings(max_examples=10_000, deadline=None, suppress_health_check=list(HealthCheck))
-@given(st.data())
-def test_ten_thousand_questions_are_answered_or_refused(data):
-    question = data.draw(questions())
+def any_settings(chance: Random) -> Settings:
+    """What may be set, from the least to more than anything holds, and half of it left to the engine."""
+
+    def maybe(*values):
+        return chance.choice(values) if chance.random() < 0.5 else None
+
+    return Settings(
+        utilization=maybe(0.01, 0.9, 1.0, chance.uniform(0.01, 1.0)),
+        max_model_len=maybe("auto", 1, chance.randint(1, 300_000)),
+        max_num_seqs=maybe(1, chance.randint(1, 2048)),
+        max_num_batched_tokens=maybe(1, chance.randint(1, 65_536)),
+        kv_cache_dtype=chance.choice(("auto", "auto", "fp8", "nvfp4", "int8_per_token_head")),
+        tensor_parallel=chance.choice((1, 1, 2, 8)),
+        pipeline_parallel=chance.choice((1, 1, 2, 3)),
+        enforce_eager=chance.random() < 0.5,
+        engine_version=chance.choice((None, "0.26.0", "0.32.0", "0.99")),
+    )
+
+
+@settings(max_examples=1000, deadline=None, suppress_health_check=list(HealthCheck))
+@given(questions(), st.integers(0, 2**32))
+def test_ten_thousand_questions_are_answered_or_refused(question, seed):
+    """Ten settings for each of a thousand models: to make one up takes longer than all that is asked of it."""
+    chance = Random(seed)
+    for asked in (question.settings, *(any_settings(chance) for _ in range(9))):
+        is_answered_or_refused(replace(question, settings=asked))
+
+
+def is_answered_or_refused(question: Question) -> None:
     try:
         one = plan(question)
     except InvalidSettings:

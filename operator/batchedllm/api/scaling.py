@@ -68,6 +68,20 @@ class GpuUtilizationSignal(ApiModel):
     )
 
 
+class GpuPowerSignal(ApiModel):
+    """Power that the GPUs draw, as the mean over a replica's GPUs and over the replicas.
+
+    It grows with the batch long after the utilization reads 100 %: by how much depends on GPU, model and precision.
+    """
+
+    target_watts: int = Field(
+        ge=1,
+        le=10000,
+        description="Watts per GPU that replicas are added and removed towards. Measure it at the batch that you "
+        "want to run at, and leave a reserve: at the GPU's power limit it says nothing more.",
+    )
+
+
 class Signals(ApiModel):
     """What the number of replicas is decided from."""
 
@@ -79,6 +93,10 @@ class Signals(ApiModel):
     kv_cache_usage: KvCacheUsageSignal = Field(default_factory=KvCacheUsageSignal, description="Use of the KV cache.")
     gpu_utilization: GpuUtilizationSignal = Field(
         default_factory=GpuUtilizationSignal, description="How much of the time the GPUs were busy."
+    )
+    gpu_power: GpuPowerSignal | None = Field(
+        default=None,
+        description="Power that the GPUs draw. Left out: not read. Only engines with this project's exporter tell it.",
     )
 
 

@@ -63,6 +63,8 @@ REQUESTS_MOST: Final = 1e6
 """A pod with more requests than that is not believed: vLLM's front end would have long run out of sockets."""
 COUNTER_MOST: Final = 2.0**53
 """Above it a float no longer counts single tokens."""
+WATTS_MOST: Final = 1e5
+"""No GPU draws a tenth of that."""
 
 QUEUED: Final = Added("batchedllm_engine:admission_queued_requests")
 """Requests that wait before the engine."""
@@ -118,8 +120,9 @@ CONTRACT: Final = (
         optional=True,
     ),
     Metric("gpu_utilization_percent", ("DCGM_FI_DEV_GPU_UTIL",), "gauge", Over.MEAN, 100.0, optional=True),
+    Metric("gpu_power_watts", ("DCGM_FI_DEV_POWER_USAGE",), "gauge", Over.MEAN, WATTS_MOST, optional=True),
 )
-"""Rejections are optional because older engines have no queue limits, GPU utilization because it needs an exporter.
+"""Rejections are optional because older engines have no queue limits, what GPUs do because it needs an exporter.
 Where the metrics of requests and steps are not there, signals that need them are left out, and say so."""
 
 HISTOGRAMS: Final = {

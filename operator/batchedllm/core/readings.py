@@ -41,6 +41,8 @@ class PodReading:
     kv_cache_usage_fraction: float | None = None
     gpu_utilization_percent: float | None = None
     """Mean over the pod's GPUs; None on a CPU engine, and where neither the engine nor a dcgm-exporter tells it."""
+    gpu_power_watts: float | None = None
+    """Mean over the pod's GPUs; None where the engine has no exporter."""
     gpu_is_of_node: bool = False
     """Whether that is what the dcgm-exporter of the pod's node says, some half a minute old, and not the engine."""
     prompt_tokens_total: float | None = None
@@ -106,6 +108,8 @@ class FleetLoad:
     """Fresh readings are there, but none has a GPU utilization."""
     gpu_metrics_source: GpuMetricsSource = "none"
     """Who told the GPU utilization."""
+    gpu_power_watts_mean: float | None = None
+    """Watts per GPU."""
     new_pods: tuple[str, ...] = ()
     """Those of `silent_pods` that were never read: they have just become ready, and are capacity, not hidden load."""
     stalled_pods: tuple[str, ...] = ()

@@ -94,7 +94,8 @@ class Windows:
         short = {pod: self._since(pod, now_seconds - self._short_seconds) for pod in heard}
         stalled = [reading for reading in reporting if self._is_stalled(reading.pod, now_seconds)]
         stalled_pods = tuple(reading.pod for reading in stalled)
-        gpu = [_gpu_utilization(short[reading.pod]) for reading in reporting]
+        gpu = [_smoothed(short[reading.pod], _utilization_percent) for reading in reporting]
+        power = [_smoothed(short[reading.pod], _power_watts) for reading in reporting]
         return FleetLoad(
             reporting_replicas=len(reporting),
             silent_pods=tuple(pod for pod in pods if pod not in heard),
@@ -103,6 +104,7 @@ class Windows:
             running_total=_total(reading.running for reading in reporting),
             kv_cache_usage_fraction_mean=_mean([reading.kv_cache_usage_fraction for reading in reporting]),
             gpu_utilization_percent_mean=_mean(gpu),
+            gpu_power_watts_mean=_mean(power),
             tokens_per_second_total=_total(tokens_per_second(readings) for readings in short.values()),
             missing=tuple(sorted({name for reading in fresh for name in reading.missing})),
             no_gpu_metrics=bool(reporting) and all(percent is None for percent in gpu),
@@ -182,10 +184,18 @@ def _full_batch(pods: Iterable[Readings]) -> float | None:
     return fmean(batches) or None if batches else None
 
 
-def _gpu_utilization(readings: Readings) -> float | None:
+def _utilization_percent(reading: PodReading) -> float | None:
+    return reading.gpu_utilization_percent
+
+
+def _power_watts(reading: PodReading) -> float | None:
+    return reading.gpu_power_watts
+
+
+def _smoothed(readings: Readings, value: Callable[[PodReading], float | None]) -> float | None:
     """Mean of one pod over the window: single samples jump. Unknown as soon as the last reading lacks it."""
-    values = [reading.gpu_utilization_percent for reading in readings if reading.gpu_utilization_percent is not None]
-    return fmean(values) if values and readings[-1].gpu_utilization_percent is not None else None
+    values = [known for reading in readings if (known := value(reading)) is not None]
+    return fmean(values) if values and value(readings[-1]) is not None else None
 
 
 def _gpu_metrics_source(readings: Readings) -> GpuMetricsSource:

@@ -31,6 +31,9 @@ vllm:admission_rejections_total{{model_name="m",reason="max_num_queued_tokens"}}
 # TYPE DCGM_FI_DEV_GPU_UTIL gauge
 DCGM_FI_DEV_GPU_UTIL{{gpu="0",UUID="GPU-1",modelName="H200"}} 90
 DCGM_FI_DEV_GPU_UTIL{{gpu="1",UUID="GPU-2",modelName="H200"}} 70
+# TYPE DCGM_FI_DEV_POWER_USAGE gauge
+DCGM_FI_DEV_POWER_USAGE{{gpu="0",UUID="GPU-1",modelName="H200"}} 610.5
+DCGM_FI_DEV_POWER_USAGE{{gpu="1",UUID="GPU-2",modelName="H200"}} 589.5
 """
 
 
@@ -46,6 +49,7 @@ def test_every_metric_of_the_contract_is_read() -> None:
         running=8.0,
         kv_cache_usage_fraction=0.125,
         gpu_utilization_percent=80.0,
+        gpu_power_watts=600.0,
         prompt_tokens_total=900.0,
         generation_tokens_total=2100.0,
         preemptions_total=1.0,

@@ -115,6 +115,14 @@ def test_gpu_utilization_is_averaged_over_the_short_window_because_samples_jump(
     assert load(kept, "a", 12.0).gpu_utilization_percent_mean == 90.0
 
 
+def test_power_is_averaged_alike_and_unknown_where_one_replica_does_not_tell_it() -> None:
+    kept = windows(*(reading(at=at, gpu_power_watts=watts) for at, watts in ((0, 75.0), (10, 500.0), (12, 600.0))))
+
+    assert load(kept, "a", 12.0).gpu_power_watts_mean == 550.0
+    kept.add(reading("b", 12.0))
+    assert load(kept, "ab", 12.0).gpu_power_watts_mean is None
+
+
 def test_tokens_per_second_are_summed_from_the_pods_own_rates() -> None:
     kept = windows(
         *(reading("a", at, prompt_tokens_total=100.0 * at, generation_tokens_total=50.0 * at) for at in (0, 2, 4)),

@@ -113,8 +113,10 @@ def test_the_readings_tell_of_the_engines():
     assert len(busiest.readings) == len(busiest.ready_pods) == 2
     assert (reading.running, reading.queue_depth > 0) == (256, True)
     assert 50 < reading.gpu_utilization_percent <= 100
+    assert 400 < reading.gpu_power_watts <= 700, "an H200 at a batch of 256"
     assert 0 < reading.kv_cache_usage_fraction <= 1
     last = recorder.seen[-1]
+    assert last.readings[0].gpu_power_watts < reading.gpu_power_watts - 100
     assert last.arrived.requests == 3000
     assert last.total("prompt_tokens_total") == last.arrived.prompt_tokens == 3_000_000
     assert sum(sample.arrived for sample in score.samples) == 3000

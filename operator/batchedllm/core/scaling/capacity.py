@@ -11,7 +11,8 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 
 from bisect import bisect_right
 from dataclasses import dataclass
-from math import exp
+from itertools import pairwise
+from math import exp, sqrt
 from typing import Final
 
 from batchedllm.core.changed import changed
@@ -140,13 +141,11 @@ class Capacity:
 
 
 def held_within(late_shares: tuple[float, ...], late_share: float) -> float:
-    """Return the highest load, in tokens per second, up to which no more than this share of requests are late."""
-    held = LEVELS[0]
-    for level, share in zip(LEVELS, late_shares, strict=True):
-        if share > late_share:
-            break
-        held = level
-    return held
+    """Return the highest load, in tokens per second, up to which no more than this share of requests are late.
+
+    `late_shares` are by level of load, and never fall.
+    """
+    return LEVELS[max(0, bisect_right(late_shares, late_share) - 1)]
 
 
 def _assumed(speed: float, late_share: float, allowed_seconds: float) -> list[float]:
@@ -157,11 +156,13 @@ def _assumed(speed: float, late_share: float, allowed_seconds: float) -> list[fl
     """
     usual, few = PRIOR_UTILIZATION * speed, late_share * _FEW
     busy = bisect_right(LEVELS, BUSY * speed)
-    shares = [min(few, late_share * (level / usual) ** 2) for level in LEVELS[:busy]]
-    for level in LEVELS[busy:]:
-        excess_seconds = max(level / speed - 1, 1e-4) * LEVEL_SECONDS
-        shares.append(max(few, 1 - allowed_seconds / excess_seconds))
-    return shares
+    square = bisect_right(LEVELS, usual * sqrt(_FEW), hi=busy)
+    fluid = bisect_right(LEVELS, speed * (1 + allowed_seconds / (1 - few) / LEVEL_SECONDS), lo=busy)
+    return [
+        *[late_share * (level / usual) ** 2 for level in LEVELS[:square]],
+        *[few] * (fluid - square),
+        *[1 - allowed_seconds / ((level / speed - 1) * LEVEL_SECONDS) for level in LEVELS[fluid:]],
+    ]
 
 
 def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ...]:
@@ -169,7 +170,7 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    falls = [index for index in range(1, len(shares)) if shares[index] < shares[index - 1]]
+    falls = [index for index, (share, after) in enumerate(pairwise(shares), 1) if after < share]
     if not falls:
         return tuple(shares)
     first = falls[0]

@@ -31,6 +31,7 @@ DOUBTED = (
     "running_total",
     "kv_cache_usage_fraction_mean",
     "gpu_utilization_percent_mean",
+    "gpu_power_watts_mean",
     "full_batch",
     "running_max",
 )
@@ -46,7 +47,8 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     if state.policy.mode == "off":
         return _off(state), changed(state, memory=state.memory.timeless())
     scheduled, load = state.scheduled, _believable(state.load)
-    state = state if load is state.load else changed(state, load=load)
+    if load is not state.load:
+        state = changed(state, load=load)
     state = changed(state, memory=_refreshed(state, now_seconds))
     memory, prospect = _informed(state, now_seconds)
     state = changed(state, memory=memory, scheduled=zero.bounds(state, now_seconds))

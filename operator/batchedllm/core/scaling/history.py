@@ -78,14 +78,13 @@ def fewest_replicas(
     `margin` is how many times as large each demand of the past is taken to be. It is no factor on the replicas: twice
     next to nothing is still held by one.
     """
-    amounts, first = _seen(past)
-    allowed = late_share * sum(amounts)
-    shares = (late_shares[0],) * _BEYOND + late_shares + (late_shares[-1],) * _BEYOND
+    late = LateOfThePast(past, late_shares)
+    allowed = late_share * sum(past)
 
     def does(replicas: float) -> bool:
-        return _late(amounts, first, shares, replicas / margin) <= allowed
+        return late.under(replicas / margin) <= allowed
 
-    if not amounts or does(1.0):
+    if does(1.0):
         return 1.0
     low, high = 1.0, float(most)
     if not does(high):
@@ -96,24 +95,32 @@ def fewest_replicas(
     return high
 
 
-def _seen(past: tuple[float, ...]) -> tuple[tuple[float, ...], int]:
-    """Return the amounts from the lowest to the highest level at which any came, and the lowest level."""
-    levels = [index for index, requests in enumerate(past) if requests > 0]
-    return (past[levels[0] : levels[-1] + 1], levels[0]) if levels else ((), 0)
+class LateOfThePast:
+    """How many of the past requests would have been late, had each come at a part of the load that it came at."""
 
+    __slots__ = ("_amounts", "_known", "_lowest", "_shares")
 
-def _late(amounts: tuple[float, ...], first: int, shares: tuple[float, ...], replicas: float) -> float:
-    """Return how many of the requests would have been late with so many replicas, each under its part of the load.
+    def __init__(self, past: tuple[float, ...], late_shares: tuple[float, ...]) -> None:
+        levels = [index for index, requests in enumerate(past) if requests > 0] or [0]
+        self._lowest, self._amounts = levels[0], past[levels[0] : levels[-1] + 1]
+        self._shares = (late_shares[0],) * _BEYOND + late_shares + (late_shares[-1],) * _BEYOND
+        """With more at each end, so that any load has one."""
+        self._known: dict[int, float] = {}
 
-    `shares` have `_BEYOND` more at each end, so that any load has one.
-    """
-    whole, part = steps_down(replicas)
-    start = first - max(-COUNT, min(COUNT, whole)) + _BEYOND
-    above: float = sum(map(mul, amounts, shares[start:]))
-    if part == 0:
-        return above
-    below: float = sum(map(mul, amounts, shares[start - 1 :]))
-    return above + part * (below - above)
+    def under(self, replicas: float) -> float:
+        """Return how many, had so many replicas shared each load."""
+        whole, part = steps_down(replicas)
+        start = self._lowest - max(-COUNT, min(COUNT, whole)) + _BEYOND
+        above = self._from(start)
+        return above if part == 0 else above + part * (self._from(start - 1) - above)
+
+    def _from(self, start: int) -> float:
+        """Return it for loads that are whole levels away, which a search comes by again and again."""
+        found = self._known.get(start)
+        if found is None:
+            shares = self._shares[start : start + len(self._amounts)]
+            found = self._known[start] = sum(map(mul, self._amounts, shares))
+        return found
 
 
 def busiest(past: tuple[float, ...], share: float) -> float:

@@ -1,7 +1,9 @@
 """What has just been seen of each pod and of the traffic: gone with the process, and seen again within minutes."""
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import inf
 from typing import Final, NamedTuple
 
 from batchedllm.core.changed import changed
@@ -64,12 +66,16 @@ class Watch:
 
     def asked_between(self, from_seconds: float, to_seconds: float) -> float:
         """Return the most that was asked for in a time, in tokens per second."""
-        return max((rate for at, rate in self.asked if from_seconds <= at <= to_seconds), default=0.0)
+        first, last = bisect_left(self.asked, (from_seconds,)), bisect_right(self.asked, (to_seconds, inf))
+        return max([rate for _, rate in self.asked[first:last]], default=0.0)
 
     def late_share(self) -> tuple[float, float]:
         """Return the share of late requests of the last minute, and how many requests it is of."""
-        answered = sum(one for _, one, _ in self.answered)
-        return (sum(late for *_, late in self.answered) / answered if answered else 0.0), answered
+        answered = late = 0.0
+        for _, some, of_which_late in self.answered:
+            answered += some
+            late += of_which_late
+        return (late / answered if answered else 0.0), answered
 
 
 def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: float) -> dict[str, PodWatch]:

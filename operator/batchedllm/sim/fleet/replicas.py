@@ -25,7 +25,10 @@ def _reported(histogram: Histogram) -> LatencyHistogram:
 class Pod:
     """One replica, from being asked for until it is gone."""
 
-    __slots__ = ("_scraped", "created_at", "engine", "gone_by", "gpu_percent", "name", "open_requests", "ready_at")
+    __slots__ = (
+        *("_idle_watts", "_scraped", "created_at", "engine", "gone_by", "gpu_percent", "gpu_watts", "name"),
+        *("open_requests", "ready_at"),
+    )
 
     def __init__(self, name: str, created_at: float, ready_at: float, settings: FleetSettings) -> None:
         self.name = name
@@ -36,14 +39,19 @@ class Pod:
         self.engine = SimulatedEngine(settings.engine, settings.times, settings.gpu_load, start=ready_at)
         self.gpu_percent = 0.0
         """Mean GPU utilization between the last two scrapes."""
-        self._scraped = (ready_at, 0.0)
+        self._idle_watts = settings.gpu_load.idle_watts
+        self.gpu_watts = self._idle_watts
+        """Mean power between the last two scrapes."""
+        self._scraped = (ready_at, 0.0, 0.0)
 
     def scrape(self, now: float) -> None:
-        """Note that a scrape came through: the GPU's utilization is a mean since the one before."""
-        before, busy_before = self._scraped
-        busy, _ = self.engine.gpu_integrals(now)
-        self.gpu_percent = min(_FULL, (busy - busy_before) / (now - before)) if now > before else 0.0
-        self._scraped = (now, busy)
+        """Note that a scrape came through: the GPU's utilization and power are means since the one before."""
+        before, busy_before, joules_before = self._scraped
+        busy, joules = self.engine.gpu_integrals(now)
+        seconds = now - before
+        self.gpu_percent = min(_FULL, (busy - busy_before) / seconds) if seconds > 0 else 0.0
+        self.gpu_watts = self._idle_watts + ((joules - joules_before) / seconds if seconds > 0 else 0.0)
+        self._scraped = (now, busy, joules)
 
     def reading(self, now: float) -> PodReading:
         """Return what the pod's metrics say."""
@@ -55,6 +63,7 @@ class Pod:
             running=float(engine.running),
             kv_cache_usage_fraction=engine.kv_cache_usage,
             gpu_utilization_percent=self.gpu_percent,
+            gpu_power_watts=self.gpu_watts,
             prompt_tokens_total=float(statistics.prompt_tokens),
             generation_tokens_total=float(statistics.generation_tokens),
             preemptions_total=float(statistics.num_preemptions),

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from batchedllm.core.scaling.capacity import Capacity
-from batchedllm.core.scaling.history import _BEYOND, History, _late, _seen, busiest, fewest_replicas
+from batchedllm.core.scaling.history import History, LateOfThePast, busiest, fewest_replicas
 from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, index_of, with_added
 from batchedllm.core.scaling.objective import Objective
 
@@ -54,8 +54,7 @@ def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_pa
     def late(replicas: float, **amounts: float) -> float:
         """Requests that come at level 20 of 100 are `at_20=100`."""
         came = tuple([amounts.get(f"at_{index}", 0.0) for index in range(COUNT)])
-        beyond = (rising[0],) * _BEYOND + rising + (rising[-1],) * _BEYOND
-        return _late(*_seen(came), beyond, replicas)
+        return LateOfThePast(came, rising).under(replicas)
 
     assert late(1.0, at_20=100) == pytest.approx(20)
     assert late(RATIO**2.5, at_20=100) == pytest.approx(17.5)
@@ -65,6 +64,7 @@ def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_pa
     assert late(RATIO**5, at_0=100, at_1=100) == 0
     assert late(RATIO**-3, at_20=100) == pytest.approx(23)
     assert late(1e12, at_55=100) == 0
+    assert late(1.0) == 0
     assert late(1e-12, at_0=100) == pytest.approx(55)
 
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from batchedllm.api.scaling import (
+    GpuPowerSignal,
     GpuUtilizationSignal,
     KvCacheUsageSignal,
     PastDemandSignal,
@@ -310,6 +311,42 @@ def test_with_a_target_the_gpu_asks_as_an_hpa_does_outside_a_tolerance() -> None
     assert (asks(100.0).signal, asks(100.0).reason) == ("gpuUtilization", "GPUs 100 % busy, target 80 %")
     assert asks(100.0).known
     assert (asks(100.0, silent_pods=("x",)).replicas, asks(100.0, silent_pods=("x",)).known) == (5, False)
+
+
+# GPU power
+
+POWERED = Signals(gpu_power=GpuPowerSignal(target_watts=500))
+
+
+def test_power_has_a_say_only_where_it_has_a_target() -> None:
+    with pytest.raises(StopIteration):
+        asked("gpuPower", gpu_power_watts_mean=700.0)
+    assert asked("gpuPower", signals=POWERED, gpu_power_watts_mean=700.0).replicas == 5
+
+
+def test_power_asks_as_an_hpa_does_outside_a_tolerance() -> None:
+    def asks(watts: float | None, **more) -> Opinion:
+        return asked("gpuPower", signals=POWERED, gpu_power_watts_mean=watts, **more)
+
+    assert [asks(watts).replicas for watts in (0.0, 75.0, 166.0, 451.0, 549.0, 551.0)] == [1, 1, 1, 3, 3, 4]
+    assert (asks(551.0).reason, asks(551.0).known) == ("GPUs draw 551 W, target 500 W", True)
+    assert (asks(551.0, silent_pods=("x",)).replicas, asks(551.0, silent_pods=("x",)).known) == (5, False)
+
+
+def test_power_that_some_or_none_report_is_no_power_of_zero() -> None:
+    pods = [ImaginedPod(name).did(0.0) for name in "ab"]
+    state = ScalingState(Scaling(max_replicas=50, signals=POWERED), Fleet(2, 2, 0), load_of(*pods))
+
+    def told(load) -> tuple[int | None, str, bool]:
+        last = opinions(replace(state, load=load), OUTLOOK)[-1]
+        return last.replicas, last.reason, last.known
+
+    none = "left out: no replica reports it (CPU engine, or image without exporter)"
+    assert told(load_of(*pods)) == (None, none, True)
+    some = load_of(replace(pods[0], gpu_power_watts=300.0), pods[1])
+    assert told(some) == (None, "unknown: some replicas report it, others do not", False)
+    for silent in (None, load_of()):
+        assert told(silent) == (None, "unknown: no ready replica reports", False)
 
 
 # Queue depth

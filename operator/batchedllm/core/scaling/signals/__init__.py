@@ -3,6 +3,7 @@
 from typing import Final
 
 from batchedllm.core.scaling.outlook import Outlook
+from batchedllm.core.scaling.signals.gpu_power import gpu_power
 from batchedllm.core.scaling.signals.gpu_utilization import gpu_utilization
 from batchedllm.core.scaling.signals.kv_cache_usage import kv_cache_usage
 from batchedllm.core.scaling.signals.latency import latency
@@ -13,9 +14,11 @@ from batchedllm.core.scaling.signals.token_rate import token_rate
 from batchedllm.core.scaling.types import ScalingState
 
 SIGNALS: Final[tuple[Signal, ...]] = (queue_depth, token_rate, past_demand, kv_cache_usage, latency, gpu_utilization)
-"""All of them, the most trusted first: of equal opinions the first is named."""
+"""Those that are always asked, the most trusted first: of equal opinions the first is named."""
 
 
 def opinions(state: ScalingState, outlook: Outlook) -> tuple[Opinion, ...]:
-    """Return every signal's say."""
-    return tuple([signal(state, outlook) for signal in SIGNALS])
+    """Return every signal's say; that of the GPUs' power only where it has a target."""
+    said = [signal(state, outlook) for signal in SIGNALS]
+    power = state.policy.signals.gpu_power
+    return tuple(said) if power is None else (*said, gpu_power(state, power.target_watts))

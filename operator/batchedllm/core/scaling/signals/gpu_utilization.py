@@ -6,11 +6,9 @@ from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.outlook import Outlook
 from batchedllm.core.scaling.signals.opinion import (
     NOBODY_REPORTS,
-    ROUNDING,
-    TOLERANCE,
     Opinion,
     replicas_in_words,
-    rounded_up,
+    towards_target,
 )
 from batchedllm.core.scaling.types import ScalingState
 
@@ -38,16 +36,8 @@ def gpu_utilization(state: ScalingState, outlook: Outlook) -> Opinion:
         return Opinion(NAME, None, "unknown: some replicas report it, others do not", known=False)
     numbers = f"GPUs {percent:.0f} % busy, {signal.role} {signal.target} %"
     if signal.role == "target":
-        return _towards_target(load, percent, signal.target, numbers)
+        return Opinion(NAME, towards_target(load, percent / signal.target), numbers, known=load.is_complete)
     return _guard(state, outlook, load, numbers) if percent > signal.target else Opinion(NAME, None, _idle(numbers))
-
-
-def _towards_target(load: FleetLoad, percent: float, target: int, numbers: str) -> Opinion:
-    ratio = percent / target
-    replicas = load.reporting_replicas
-    if abs(ratio - 1) > TOLERANCE + ROUNDING:
-        replicas = max(1, rounded_up(replicas * ratio))
-    return Opinion(NAME, replicas + load.unheard_replicas, numbers, known=load.is_complete)
 
 
 def _guard(state: ScalingState, outlook: Outlook, load: FleetLoad, numbers: str) -> Opinion:

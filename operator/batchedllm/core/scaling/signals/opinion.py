@@ -68,6 +68,14 @@ def rounded_up(replicas: float) -> int:
     return ceil(min(replicas, MOST_REPLICAS) - ROUNDING)
 
 
+def towards_target(load: FleetLoad, ratio: float) -> int:
+    """Return the HPA's answer to a mean of so many times its target: `ceil(replicas * ratio)` outside the tolerance."""
+    replicas = load.reporting_replicas
+    if abs(ratio - 1) > TOLERANCE + ROUNDING:
+        replicas = max(1, rounded_up(replicas * ratio))
+    return replicas + load.unheard_replicas
+
+
 def worth(replicas: float) -> int:
     """Return whole replicas for an estimate, at least one: a small part of one is not worth it."""
     return max(1, rounded_up(replicas - TOLERATED_PART))
