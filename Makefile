@@ -2,7 +2,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage mutation cluster cluster-down cluster-clean demo demo-down bench judge agreement images push
+.PHONY: help venv lock generate lint unit test test-faults test-restarts coverage checked prepared mutation cluster cluster-down cluster-clean demo demo-down bench judge agreement images push
 
 PYTHON ?= python3
 UV_VERSION := 0.13.9
@@ -62,9 +62,14 @@ coverage: venv ## that the unit tests of scaling take every branch of it
 mutation: venv ## what these tests notice of changes to scaling: nightly, an hour; MODULES="capacity limits" for some
 	@nice -n 15 $(VENV)/bin/python tests/bench/mutation.py $(MODULES)
 
-test: lint coverage ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
+checked: lint coverage
+
+prepared: venv
 	@$(RUN) -m testbed up
 	@test -n "$${KUBECONFIG:-}" || $(RUN) -m testbed load-image operator engine-sim engine-cpu
+
+test: venv ## everything CI runs; brings its own cluster (the first time some 25 minutes, most of it builds)
+	@$(MAKE) --no-print-directory -j 2 checked prepared
 	@$(VENV)/bin/pytest $(ALL_TESTS) --ignore=$(SCALING_TESTS) -m 'not alone' -n $(TEST_WORKERS) --dist loadgroup -q --durations=20
 	@$(VENV)/bin/pytest tests/chart tests/cluster -m alone -q --durations=5
 

@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 @pytest.mark.alone
 @pytest.mark.slow
 def test_the_demo_serves_a_burst_scales_and_draws_it(cluster, tmp_path):
-    command = [sys.executable, "-m", "demo", "--engine", "sim", "--seconds", "20", "--output", str(tmp_path)]
+    command = [sys.executable, "-m", "demo", "--engine=sim", "--seconds=20", "--calm-seconds=5", f"--output={tmp_path}"]
     try:
         done = subprocess.run(command, cwd=ROOT / "tests", capture_output=True, text=True, timeout=400, check=False)
         assert done.returncode == 0, done.stdout + done.stderr

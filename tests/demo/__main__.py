@@ -39,7 +39,7 @@ def main() -> int:
         _install(cluster, engine)
         address = _serve(cluster, engine)
         _ask(address, engine)
-        run = asyncio.run(_burst(cluster, engine, address, options.seconds))
+        run = asyncio.run(_burst(cluster, engine, address, options))
         _summary(cluster, engine, run, options.output)
     except KeyboardInterrupt:
         console.print("\nStopped. The cluster still runs: `make demo-down` removes it and everything in it.")
@@ -59,6 +59,7 @@ def _options() -> argparse.Namespace:
         "--engine", choices=sorted(ENGINES), default="sim", help="sim: simulated, vllm: real, on the CPU"
     )
     parser.add_argument("--seconds", type=float, default=None, help="length of the burst")
+    parser.add_argument("--calm-seconds", type=float, default=None, help="longest wait for replicas to go again")
     parser.add_argument("--output", type=Path, default=ROOT / "demo-output", help="folder of the chart")
     return parser.parse_args()
 
@@ -130,8 +131,9 @@ def _ask(address: str, engine: Engine) -> None:
     )
 
 
-async def _burst(cluster: Cluster, engine: Engine, address: str, seconds: float | None) -> chart.Run:
-    duration = seconds or engine.burst_seconds
+async def _burst(cluster: Cluster, engine: Engine, address: str, options: argparse.Namespace) -> chart.Run:
+    duration = options.seconds or engine.burst_seconds
+    calm_seconds = engine.calm_seconds if options.calm_seconds is None else options.calm_seconds
     recorded = [engine.shorten(one) for one in trace.read(trace.SLICE.read_text().splitlines())]
     if engine.density is None:
         can = await burst.tokens_per_second(address, engine.model)
@@ -145,7 +147,7 @@ async def _burst(cluster: Cluster, engine: Engine, address: str, seconds: float 
     begin = time.monotonic()
     player = asyncio.create_task(burst.play(address, engine.model, arrivals, served.append))
     with Live(console=console, refresh_per_second=4) as live:
-        while time.monotonic() - begin < duration + engine.calm_seconds:
+        while time.monotonic() - begin < duration + calm_seconds:
             seen = await asyncio.to_thread(watch.look, cluster, NAMESPACE, engine.name, time.monotonic() - begin)
             looks.append(seen)
             live.update(_table(seen, served, len(arrivals)))

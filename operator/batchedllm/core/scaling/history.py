@@ -5,13 +5,14 @@ to keep is not a constant: it is what the traffic's own past asks for. Arrivals 
 with the lateness of a replica by its load, each number of replicas has a share of the past that would have been late.
 """
 
+from bisect import bisect_left
 from dataclasses import dataclass
-from math import exp, sqrt
+from math import exp, floor, sqrt
 from operator import mul
 from typing import Final
 
 from batchedllm.core.changed import changed
-from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, faded, index_of, steps_down, with_added
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, faded, index_of, levels_between, with_added
 
 MEMORY_SECONDS: Final = 1200.0
 """After this time a past demand counts for a third (1/e): bursts of real traffic come every few minutes."""
@@ -21,8 +22,6 @@ UNSEEN_SHARE: Final = 0.5
 """Margin per unit of variation above `USUAL_VARIATION`, when nothing has been watched yet."""
 USUAL_VARIATION: Final = 0.5
 _BEYOND: Final = COUNT + 1
-_ROUNDS: Final = 9
-"""Halvings of the logarithm of the number of replicas: to a hundredth, of up to a thousand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,51 +75,35 @@ def fewest_replicas(
     """Return the fewest replicas, not rounded, with which no more than this share of the past would have been late.
 
     `margin` is how many times as large each demand of the past is taken to be. It is no factor on the replicas: twice
-    next to nothing is still held by one.
+    next to nothing is still held by one. Between two levels of load lateness is taken to change evenly.
     """
     late = LateOfThePast(past, late_shares)
     allowed = late_share * sum(past)
-
-    def does(replicas: float) -> bool:
-        return late.under(replicas / margin) <= allowed
-
-    if does(1.0):
-        return 1.0
-    low, high = 1.0, float(most)
-    if not does(high):
-        return high
-    for _ in range(_ROUNDS):
-        middle = sqrt(low * high)
-        low, high = (low, middle) if does(middle) else (middle, high)
-    return high
+    lowest, highest = floor(levels_between(1 / margin)), floor(levels_between(most / margin)) + 1
+    candidates = range(lowest, highest + 1)
+    first = lowest + bisect_left(candidates, -allowed, key=lambda levels: -late.below(levels))
+    if first in {lowest, highest + 1}:
+        return 1.0 if first == lowest else float(most)
+    above, under = late.below(first - 1), late.below(first)
+    replicas = margin * RATIO ** (first - (allowed - under) / (above - under))
+    return min(float(most), max(1.0, replicas))
 
 
 class LateOfThePast:
-    """How many of the past requests would have been late, had each come at a part of the load that it came at."""
+    """How many of the past requests would have been late, had each come at a lower load than it came at."""
 
-    __slots__ = ("_amounts", "_known", "_lowest", "_shares")
+    __slots__ = ("_amounts", "_lowest", "_shares")
 
     def __init__(self, past: tuple[float, ...], late_shares: tuple[float, ...]) -> None:
         levels = [index for index, requests in enumerate(past) if requests > 0] or [0]
         self._lowest, self._amounts = levels[0], past[levels[0] : levels[-1] + 1]
         self._shares = (late_shares[0],) * _BEYOND + late_shares + (late_shares[-1],) * _BEYOND
         """With more at each end, so that any load has one."""
-        self._known: dict[int, float] = {}
 
-    def under(self, replicas: float) -> float:
-        """Return how many, had so many replicas shared each load."""
-        whole, part = steps_down(replicas)
-        start = self._lowest - max(-COUNT, min(COUNT, whole)) + _BEYOND
-        above = self._from(start)
-        return above if part == 0 else above + part * (self._from(start - 1) - above)
-
-    def _from(self, start: int) -> float:
-        """Return it for loads that are whole levels away, which a search comes by again and again."""
-        found = self._known.get(start)
-        if found is None:
-            shares = self._shares[start : start + len(self._amounts)]
-            found = self._known[start] = sum(map(mul, self._amounts, shares))
-        return found
+    def below(self, levels: int) -> float:
+        """Return how many, so many levels below. More levels never make more of them late."""
+        start = self._lowest - max(-COUNT, min(COUNT, levels)) + _BEYOND
+        return sum(map(mul, self._amounts, self._shares[start : start + len(self._amounts)]))
 
 
 def busiest(past: tuple[float, ...], share: float) -> float:

@@ -1,5 +1,6 @@
 """How many requests came too late, and by how much, read from two states of a latency histogram."""
 
+from bisect import bisect_right
 from math import inf
 from typing import NamedTuple
 
@@ -26,12 +27,9 @@ def grown(before: LatencyHistogram, after: LatencyHistogram) -> tuple[float, ...
 
 def late(bounds_seconds: tuple[float, ...], counts: tuple[float, ...], allowed_seconds: float) -> tuple[Late, ...]:
     """Return those above what is allowed. Within a bucket values are taken to be spread evenly."""
-    found, lower = [], 0.0
-    for bound, count in zip((*bounds_seconds, inf), counts, strict=False):
-        if count > 0 and bound > allowed_seconds:
-            found.append(_above(lower, bound, count, allowed_seconds))
-        lower = bound
-    return tuple(found)
+    bounds, first = (0.0, *bounds_seconds, inf), bisect_right(bounds_seconds, allowed_seconds)
+    buckets = zip(bounds[first:], bounds[first + 1 :], counts[first:], strict=False)
+    return tuple([_above(lower, bound, count, allowed_seconds) for lower, bound, count in buckets if count > 0])
 
 
 def _above(lower: float, bound: float, count: float, allowed_seconds: float) -> Late:

@@ -4,7 +4,7 @@ What was seen at a load is kept by its level. So the memory of any number of hou
 hundred and of a million tokens per second are told apart equally well.
 """
 
-from math import floor, log
+from math import log
 from typing import Final
 
 LOWEST_TOKENS_PER_SECOND: Final = 200.0
@@ -25,14 +25,9 @@ def index_of(tokens_per_second: float) -> int:
     return min(COUNT - 1, int(log(tokens_per_second / LOWEST_TOKENS_PER_SECOND) / _LOG_RATIO + 0.5))
 
 
-def steps_down(factor: float) -> tuple[int, float]:
-    """Return how many levels lie between a load and its `factor`th part: whole ones, and the part of the next.
-
-    A factor below 1 leads upwards: whole levels are negative then, and the part still counts downwards.
-    """
-    steps = log(factor) / _LOG_RATIO
-    whole = floor(steps)
-    return whole, steps - whole
+def levels_between(factor: float) -> float:
+    """Return how many levels lie between a load and its `factor`th part; below 0 for a factor below 1."""
+    return log(factor) / _LOG_RATIO
 
 
 def with_added(amounts: tuple[float, ...], index: int, amount: float) -> tuple[float, ...]:

@@ -48,24 +48,40 @@ def test_what_is_allowed_exactly_is_enough() -> None:
     assert fewest_replicas(past((80_000, 100)), SHARP, 0.0, 64) == pytest.approx(8, rel=0.2)
 
 
-def test_who_would_have_been_late_is_read_between_the_levels_of_each_replicas_part() -> None:
-    rising = tuple(index / 100 for index in range(COUNT))
+RISING = tuple(index / 100 for index in range(COUNT))
+"""Of a hundred requests at level 20 twenty are late."""
 
-    def late(replicas: float, **amounts: float) -> float:
-        """Requests that come at level 20 of 100 are `at_20=100`."""
-        came = tuple([amounts.get(f"at_{index}", 0.0) for index in range(COUNT)])
-        return LateOfThePast(came, rising).under(replicas)
 
-    assert late(1.0, at_20=100) == pytest.approx(20)
-    assert late(RATIO**2.5, at_20=100) == pytest.approx(17.5)
-    assert late(RATIO**3, at_20=100) == pytest.approx(17)
-    assert late(RATIO**2, at_20=100, at_10=50) == pytest.approx(18 + 4)
-    assert late(RATIO**2.5, at_3=100) == pytest.approx(0.5)
-    assert late(RATIO**5, at_0=100, at_1=100) == 0
-    assert late(RATIO**-3, at_20=100) == pytest.approx(23)
-    assert late(1e12, at_55=100) == 0
-    assert late(1.0) == 0
-    assert late(1e-12, at_0=100) == pytest.approx(55)
+def came(**amounts: float) -> tuple[float, ...]:
+    """Requests that came at level 20 are `at_20`."""
+    return tuple([amounts.get(f"at_{index}", 0.0) for index in range(COUNT)])
+
+
+def test_who_would_have_been_late_is_read_at_the_level_of_each_replicas_part() -> None:
+    def late(levels: int, **amounts: float) -> float:
+        return LateOfThePast(came(**amounts), RISING).below(levels)
+
+    assert late(0, at_20=100) == pytest.approx(20)
+    assert late(3, at_20=100) == pytest.approx(17)
+    assert late(2, at_20=100, at_10=50) == pytest.approx(18 + 4)
+    assert late(5, at_0=100, at_1=100) == 0
+    assert late(-3, at_20=100) == pytest.approx(23)
+    assert late(1000, at_55=100) == 0
+    assert late(0) == 0
+    assert late(-1000, at_0=100) == pytest.approx(55)
+
+
+def test_between_two_levels_lateness_changes_evenly() -> None:
+    def fewest(late_share: float, margin: float = 1.0, **amounts: float) -> float:
+        return fewest_replicas(came(**amounts), RISING, late_share, 64, margin)
+
+    assert fewest(0.175, at_20=100) == pytest.approx(RATIO**2.5)
+    assert fewest(0.17, at_20=100) == pytest.approx(RATIO**3)
+    assert fewest(0.22 / 1.5, at_20=100, at_10=50) == pytest.approx(RATIO**2)
+    assert fewest(0.005, at_3=100) == pytest.approx(RATIO**2.5)
+    assert fewest(0.175, margin=1.5, at_20=100) == pytest.approx(1.5 * RATIO**2.5)
+    assert fewest(0.21, margin=RATIO**0.5, at_20=100) == 1.0
+    assert fewest(0.203, margin=RATIO**0.5, at_20=100) == pytest.approx(RATIO**0.2)
 
 
 def test_no_more_are_asked_for_than_there_may_be() -> None:

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, faded, index_of, steps_down, with_added
+from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, faded, index_of, levels_between, with_added
 
 
 def test_each_level_is_a_fifth_above_the_one_before() -> None:
@@ -18,11 +18,9 @@ def test_a_load_counts_at_the_nearest_level_and_beyond_the_scale_at_its_ends() -
 
 
 def test_a_part_of_a_load_lies_so_many_levels_below() -> None:
-    assert steps_down(1.0) == (0, 0.0)
-    whole, part = steps_down(RATIO**2.5)
-    assert (whole, part) == (2, pytest.approx(0.5))
-    whole, part = steps_down(RATIO**-2.25)
-    assert (whole, part) == (-3, pytest.approx(0.75))
+    assert levels_between(1.0) == 0
+    assert levels_between(RATIO**2.5) == pytest.approx(2.5)
+    assert levels_between(RATIO**-2.25) == pytest.approx(-2.25)
 
 
 def test_amounts_are_added_and_fade_level_by_level() -> None:
