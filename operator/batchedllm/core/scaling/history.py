@@ -103,7 +103,8 @@ class LateOfThePast:
     def below(self, levels: int) -> float:
         """Return how many, so many levels below. More levels never make more of them late."""
         start = self._lowest - max(-COUNT, min(COUNT, levels)) + _BEYOND
-        return sum(map(mul, self._amounts, self._shares[start : start + len(self._amounts)]))
+        late: float = sum(map(mul, self._amounts, self._shares[start : start + len(self._amounts)]))
+        return late
 
 
 def busiest(past: tuple[float, ...], share: float) -> float:
