@@ -85,7 +85,7 @@ def fewest_replicas(
     if first in {lowest, highest + 1}:
         return 1.0 if first == lowest else float(most)
     above, under = late.below(first - 1), late.below(first)
-    replicas = margin * RATIO ** (first - (allowed - under) / (above - under))
+    replicas: float = margin * RATIO ** (first - (allowed - under) / (above - under))
     return min(float(most), max(1.0, replicas))
 
 
