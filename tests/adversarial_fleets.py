@@ -61,7 +61,7 @@ def policies(draw, lowest: int = 1) -> Scaling:
             gpu_utilization=GpuUtilizationSignal(
                 target=draw(st.integers(1, 100)), role=draw(st.sampled_from(["guard", "target", "off"]))
             ),
-            gpu_power=draw(st.none() | st.builds(GpuPowerSignal, target_watts=st.integers(1, 10_000))),
+            gpu_power=draw(st.none() | st.integers(1, 10_000).map(lambda watts: GpuPowerSignal(target_watts=watts))),
         ),
         scale_up=ScaleUp(
             max_step=draw(st.integers(1, 10)),

@@ -227,7 +227,7 @@ def test_an_error_of_our_own_ends_the_thread_and_says_so(caplog):
 
 def test_what_the_operator_reads_is_among_the_names():
     read = {name for metric in CONTRACT for name in metric.names if name.startswith("DCGM_")}
-    assert read == {"DCGM_FI_DEV_GPU_UTIL"}
+    assert read == {"DCGM_FI_DEV_GPU_UTIL", "DCGM_FI_DEV_POWER_USAGE"}
     assert read <= {one.name for one in EXPORTER_METRICS}
 
 

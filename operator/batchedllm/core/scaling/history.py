@@ -77,6 +77,8 @@ def fewest_replicas(
     `margin` is how many times as large each demand of the past is taken to be. It is no factor on the replicas: twice
     next to nothing is still held by one. Between two levels of load lateness is taken to change evenly.
     """
+    if most <= 1:
+        return 1.0
     late = LateOfThePast(past, late_shares)
     allowed = late_share * sum(past)
     lowest, highest = floor(levels_between(1 / margin)), floor(levels_between(most / margin)) + 1

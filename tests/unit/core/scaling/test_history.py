@@ -86,6 +86,8 @@ def test_between_two_levels_lateness_changes_evenly() -> None:
 
 def test_no_more_are_asked_for_than_there_may_be() -> None:
     assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, 20) == 20.0
+    for none_or_one in (0, 1):
+        assert fewest_replicas(past((4_000_000, 10)), SHARP, 0.03, none_or_one) == 1.0
     assert fewest_replicas(past((40_000, 10)), SHARP, 0.03, 20, margin=100) == 20.0
 
 
