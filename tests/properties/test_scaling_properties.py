@@ -252,16 +252,17 @@ def test_a_poisoned_reading_moves_a_learned_speed_by_little(seed: int, lies: int
 DOCUMENT = honest(60, 5).experience.to_json()
 
 
+PLACES = [(part, one) for part in ("capacity", "history", "sizes") for one in (None, *DOCUMENT[part])]
+"""Each field, and each part as a whole."""
+SCALARS = st.one_of(st.none(), st.booleans(), st.text(max_size=3), st.floats(), st.integers())
+JSON = st.one_of(SCALARS, st.lists(SCALARS, max_size=3), st.dictionaries(st.text(max_size=3), SCALARS, max_size=3))
+
+
 @settings(deadline=None)
-@given(
-    st.sampled_from([(part, one) for part in ("capacity", "history", "sizes") for one in DOCUMENT[part]]),
-    st.one_of(
-        st.none(), st.booleans(), st.text(max_size=3), st.floats(), st.integers(), st.just([1e300] * len(LEVELS))
-    ),
-)
-def test_whatever_a_kept_experience_says_a_decision_is_taken(place: tuple[str, str], value) -> None:
+@given(st.sampled_from(PLACES), JSON | st.just([1e300] * len(LEVELS)))
+def test_whatever_a_kept_experience_says_a_decision_is_taken(place: tuple[str, str | None], value) -> None:
     part, name = place
-    experience = from_json({**DOCUMENT, part: {**DOCUMENT[part], name: value}})
+    experience = from_json({**DOCUMENT, part: value if name is None else {**DOCUMENT[part], name: value}})
     pod, state = (
         ImaginedPod(),
         ScalingState(Scaling(max_replicas=9), Fleet(1, 1, 0), None, Memory(experience=experience)),

@@ -66,8 +66,10 @@ def _round(value: Any) -> Any:  # noqa: ANN401 - numbers, tuples of them, None
     return float(f"{value:.4g}") if isinstance(value, float) else value
 
 
-def _checked(fields: Mapping[str, Any], empty: Mapping[str, Any]) -> dict[str, Any]:
+def _checked(fields: Any, empty: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - anything that JSON holds
     """Return the fields with lists as tuples. Raises ValueError and KeyError for what no experience holds."""
+    if not isinstance(fields, Mapping):
+        raise ValueError(f"{fields!r}, expected an object")  # noqa: TRY004 - a value of a document, not of the program
     return {name: _value(name, value, empty[name]) for name, value in fields.items()}
 
 

@@ -68,6 +68,45 @@ def test_what_is_not_of_this_form_is_forgotten_and_learned_again(document) -> No
     assert from_json(document) == Experience()
 
 
+@pytest.mark.parametrize(
+    "document",
+    [
+        edited("capacity", full_tokens_per_second=1.0),
+        edited("capacity", full_tokens_per_second=1e8),
+        edited("capacity", answered=[1e30] * COUNT),
+        edited("capacity", fastest_step_seconds=None),
+        edited("sizes", prompts=1.0, prompt_tokens_sum=1e8),
+        edited("sizes", prompts=1.0, prompt_tokens_sum=0.0),
+        edited("sizes", answers=1.0, output_tokens_sum=1e8),
+        edited("sizes", answers=1.0, output_tokens_sum=0.0),
+    ],
+)
+def test_what_is_just_possible_is_kept(document) -> None:
+    part = next(name for name in ("capacity", "sizes") if document[name] != LEARNED.to_json()[name])
+    kept = from_json(document)
+
+    assert kept != Experience()
+    assert kept.to_json()[part] == pytest.approx(document[part]) if part == "sizes" else kept.to_json() == document
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        edited("capacity", full_tokens_per_second=0.999),
+        edited("capacity", full_tokens_per_second=1.001e8),
+        edited("capacity", answered=[1.001e30] * COUNT),
+        edited("sizes", prompts=1.0, prompt_tokens_sum=1.001e8),
+        edited("sizes", answers=1.0, output_tokens_sum=1.001e8),
+        {**LEARNED.to_json(), "version": 1},
+        {**LEARNED.to_json(), "version": 3},
+        {**LEARNED.to_json(), "sizes": None},
+        {**LEARNED.to_json(), "capacity": []},
+    ],
+)
+def test_what_is_just_impossible_is_forgotten(document) -> None:
+    assert from_json(document) == Experience()
+
+
 def test_before_any_step_was_seen_there_is_no_fastest_one() -> None:
     fresh = replace(LEARNED, capacity=Capacity())
     assert from_json(fresh.to_json()).capacity.fastest_step_seconds is None

@@ -217,6 +217,22 @@ def test_a_kv_cache_that_some_do_not_report_is_unknown() -> None:
     opinion = next(one for one in opinions(state, OUTLOOK) if one.signal == "kvCacheUsage")
 
     assert (opinion.replicas, opinion.known) == (None, False)
+    assert opinion.reason == "unknown: some replicas do not report it"
+
+
+def test_the_kv_cache_of_replicas_that_stall_or_are_silent_is_not_counted_on() -> None:
+    def said(usage: float, **more) -> Opinion:
+        pods = [ImaginedPod(name) for name in "abc"]
+        load = replace(load_of(*(pod.did(0.0, running=10) for pod in pods), **more), kv_cache_usage_fraction_mean=usage)
+        state = ScalingState(Scaling(max_replicas=50), Fleet(3, 3, 0), load)
+        return next(one for one in opinions(state, OUTLOOK) if one.signal == "kvCacheUsage")
+
+    assert [said(usage).replicas for usage in (0.0, 0.8, 0.88, 0.89)] == [1, 3, 3, 4]
+    assert said(0.8).known
+    assert (said(0.8, silent_pods=("x",)).replicas, said(0.8, silent_pods=("x",)).known) == (4, False)
+    assert said(0.8, stalled_pods=("a", "b")).replicas == 3
+    stalled = said(0.8, stalled_pods=("a", "b", "c"))
+    assert (stalled.replicas, stalled.reason, stalled.known) == (None, "unknown: no ready replica reports", False)
 
 
 # Latency
@@ -251,6 +267,40 @@ def test_where_no_queue_is_known_lateness_is_not_explained_by_its_absence() -> N
 @pytest.mark.parametrize("changes", [{"late_share": 0.05}, {"late_share": 0.5, "answered": 29.0}])
 def test_some_lateness_or_few_requests_keep_nothing(changes: dict[str, float]) -> None:
     assert asked("latency", replace(OUTLOOK, **changes)).replicas is None
+
+
+def test_lateness_is_told_with_what_follows_from_it() -> None:
+    late, much = replace(OUTLOOK, late_share=0.07), ((120.0, 60_000.0),)
+
+    def told(outlook: Outlook, **more) -> tuple[int | None, str, bool]:
+        opinion = asked("latency", outlook, **more)
+        return opinion.replicas, opinion.reason.removeprefix("7.0% of 500 requests of the last minute late, "), True
+
+    assert told(replace(late, demands=much)) == (3, "2% may be: no replica is removed", True)
+    little = "2% may be, with a short queue and little to do: a smaller batch would help"
+    assert told(late) == (None, little, True)
+    assert told(replace(OUTLOOK, late_share=0.04, demands=much)) == (
+        None,
+        "4.0% of 500 requests of the last minute late, 2% may be: no objection to removing replicas",
+        True,
+    )
+
+
+def test_the_thresholds_of_lateness_are_met_by_what_is_just_at_them() -> None:
+    late = replace(OUTLOOK, late_share=0.07, demands=((30.0, 90_000.0), (120.0, 9_000.0)))
+    busy = replace(late, demands=((30.0, 0.0), (120.0, 0.35 * 30_000 * 3)))
+
+    assert asked("latency", replace(busy, answered=30.0)).replicas == 3, "30 requests are enough to tell"
+    assert asked("latency", busy).replicas == 3, "at 35 % of their speed replicas have much to do"
+    assert asked("latency", late, queued=12).replicas is None, "4 waiting in each of 3 are a short queue"
+    assert asked("latency", late, queued=13).replicas == 3
+
+
+def test_lateness_of_nobody_hinders_nothing() -> None:
+    state = ScalingState(Scaling(max_replicas=50), Fleet(3, 3, 0), None)
+    for load in (None, load_of()):
+        said = next(one for one in opinions(replace(state, load=load), OUTLOOK) if one.signal == "latency")
+        assert (said.replicas, said.reason, said.known) == (None, "unknown: no ready replica reports", True)
 
 
 # GPU utilization
