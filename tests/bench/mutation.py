@@ -35,6 +35,17 @@ pythonpath = ["tests"]
 markers = ["hypothesis"]
 """
 
+FORGET_WHAT_IS_CACHED = """
+import sys
+
+def pytest_sessionstart():
+    for name, module in list(sys.modules.items()):
+        if name.startswith("batchedllm."):
+            for value in vars(module).values():
+                getattr(value, "cache_clear", lambda: None)()
+"""
+"""Each change is tried in a fork of a process that has run the tests already: answers of unchanged code would hide it."""
+
 TESTED_WITH = {"signs": "recommendations"}
 """Modules that are tested with another one."""
 
@@ -62,6 +73,7 @@ def prepare(module: str) -> Path:
     for helper in (ROOT / "tests").glob("*.py"):
         if helper.name != "conftest.py":
             shutil.copy2(helper, folder / "tests" / helper.name)
+    (folder / "tests/conftest.py").write_text(FORGET_WHAT_IS_CACHED)
     source = SOURCES / f"{module.replace('.', '/')}.py"
     (folder / "pyproject.toml").write_text(SETTINGS.format(source=source, tests=tests_of(module)))
     return folder

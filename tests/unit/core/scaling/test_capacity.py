@@ -126,6 +126,8 @@ def test_the_assumed_lateness_grows_with_the_square_of_the_load_and_then_as_in_a
 
 def test_neighbours_that_fall_get_their_common_mean_by_weight() -> None:
     assert _never_falling([0.1, 0.5, 0.3, 0.2, 0.9], [1, 1, 2, 1, 1]) == pytest.approx((0.1, 0.325, 0.325, 0.325, 0.9))
+    assert _never_falling([0.1, 0.6, 0.5], [1, 1, 3]) == pytest.approx((0.1, 0.525, 0.525)), "to the end"
+    assert _never_falling([0.9, 0.5, 0.1], [1, 1, 1]) == pytest.approx((0.5, 0.5, 0.5)), "all of them"
 
 
 def test_late_requests_are_shared_with_higher_loads_and_none_is_lost() -> None:
@@ -169,6 +171,24 @@ def test_a_replica_with_more_than_it_can_do_falls_behind() -> None:
 
     assert shares[index_of(20_000)] < 0.03 < shares[index_of(60_000)]
     assert shares[index_of(300_000)] > 0.9
+
+
+@pytest.mark.parametrize("late_share", [0.01, 0.03, 0.5])
+@pytest.mark.parametrize("allowed_seconds", [0.01, 2.5, 20.0])
+def test_lateness_is_assumed_to_grow_with_the_square_of_the_load_and_beyond_its_speed_as_in_a_fluid(
+    late_share: float, allowed_seconds: float
+) -> None:
+    """At three quarters of the speed just as many are late as may be, and until it falls behind half as many more."""
+
+    def assumed(level: float, speed: float) -> float:
+        few = 1.5 * late_share
+        if level <= 0.95 * speed:
+            return min(few, late_share * (level / (0.75 * speed)) ** 2)
+        return max(few, 1 - allowed_seconds / (10.0 * (level / speed - 1))) if level > speed else few
+
+    for speed in (150.0, 3_000.0, 10_000.0, 31_234.0, 77_777.0, 5e6, 1e8):
+        expected = [assumed(level, speed) for level in LEVELS]
+        assert _assumed(speed, late_share, allowed_seconds) == pytest.approx(expected), speed
 
 
 def test_a_speed_that_no_full_replica_confirms_for_an_hour_yields_to_what_busy_ones_let_conclude() -> None:

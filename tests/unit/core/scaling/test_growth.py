@@ -61,6 +61,33 @@ def test_what_was_not_watched_is_no_growth_from_nothing() -> None:
     assert Growth(10.0, 20.0).after(0.0, Traffic(((900.0, 60.0),), 0.0), STARTUP_SECONDS, 900.0) == Growth(10.0, 20.0)
 
 
+def steps(**came: float) -> Traffic:
+    """Requests that came at a second: `at_900=60`."""
+    return Traffic(tuple((float(at.removeprefix("at_")), requests) for at, requests in came.items()), 0.0)
+
+
+@pytest.mark.parametrize(
+    ("startup_seconds", "window", "apart"),
+    [(30.0, 60.0, 90.0), (200.0, 100.0, 300.0), (290.0, 145.0, 435.0), (400.0, 150.0, 450.0), (600.0, 150.0, 450.0)],
+)
+def test_the_rate_of_half_a_start_up_is_held_against_that_of_a_start_up_before(startup_seconds, window, apart) -> None:
+    """Windows are of a minute to two and a half, and lie within the ten minutes that are kept."""
+    now = 1000.0
+    traffic = steps(**{f"at_{now - apart - window + 1}": 10_000, f"at_{now - window + 1}": 20_000})
+    outside = steps(**{f"at_{now - apart - window - 1}": 10_000, f"at_{now - window - 1}": 20_000})
+
+    grown = Growth().after(2.0, traffic, startup_seconds, now)
+    expected = 2.0 * (10_000**2 - 30_000) * ((1 - window / apart) / window) ** 2
+    assert (grown.seconds, grown.square_sum) == (2.0, pytest.approx(expected))
+    assert Growth().after(2.0, outside, startup_seconds, now).square_sum == 0.0
+
+
+def test_a_look_after_half_a_second_counts_and_one_at_the_same_moment_does_not() -> None:
+    traffic = steps(at_100=10, at_990=10)
+    assert Growth().after(0.5, traffic, 30.0, 1000.0).seconds == 0.5
+    assert Growth().after(0.0, traffic, 30.0, 1000.0) == Growth()
+
+
 @pytest.mark.parametrize("startup_seconds", [5.0, 300.0, 600.0])
 def test_any_start_up_fits_into_the_ten_minutes_that_are_kept(startup_seconds: float) -> None:
     assert watched(lambda second: 100.0 + 0.1 * second, startup_seconds=startup_seconds).of(1000.0) > 0

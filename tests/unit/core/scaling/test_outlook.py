@@ -1,12 +1,14 @@
 """What the signals look at."""
 
 import math
+from dataclasses import replace
 
 import pytest
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.scaling.capacity import PRIOR_REQUESTS, Capacity
 from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.growth import Growth
 from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.learning import learn
 from batchedllm.core.scaling.levels import COUNT, LEVELS
@@ -23,7 +25,11 @@ def state(startup: float | None = None) -> ScalingState:
 
 
 @pytest.mark.parametrize(
-    ("seen", "counted"), [(None, 120.0), (45.0, 45.0), (1.0, 5.0), (9e9, 600.0), (math.nan, 120.0), (-3.0, 120.0)]
+    ("seen", "counted"),
+    [
+        *[(None, 120.0), (45.0, 45.0), (1.0, 5.0), (9e9, 600.0), (math.nan, 120.0), (-3.0, 120.0)],
+        *[(0.0, 120.0), (math.inf, 120.0)],
+    ],
 )
 def test_a_start_takes_as_long_as_it_was_seen_to_within_bounds(seen: float | None, counted: float) -> None:
     assert startup_seconds(state(seen)) == counted
@@ -52,6 +58,23 @@ def test_only_steady_traffic_grows_what_jumps_is_a_burst() -> None:
 
     assert growth(lambda index: 10 + index // 10) > 0
     assert growth(lambda index: 100 if index % 30 < 3 else 0) == 0
+
+
+@pytest.mark.parametrize(("startup", "rate_of_its_window"), [(120.0, 1.0), (240.0, 0.5)])
+def test_steady_traffic_grows_by_tokens_and_at_most_by_half_of_the_middle_window(startup, rate_of_its_window) -> None:
+    """Thirty requests in half a minute, evenly for three minutes; the past says that it may grow without end."""
+    cells = tuple((float(at), 30.0 if at > 440 else 30.0 * rate_of_its_window) for at in range(30, 600, 10))
+    traffic = Traffic(cells, 0.0)
+    watch = Watch(traffic=traffic, growth=Growth(10.0, 1e12))
+    seen = outlook(Experience(sizes=Sizes(1.0, 900.0, 1.0, 100.0)), watch, state(startup), 600.0, is_told=True)
+
+    middle = seen.demands[1][1]
+    assert traffic.is_steady(600.0)
+    assert seen.growth == pytest.approx(0.5 * middle)
+    little = replace(watch, growth=Growth(10.0, 40.0))
+    assert 0 < outlook(Experience(), little, state(startup), 600.0, is_told=True).growth < 1200.0
+    uneven = replace(watch, traffic=Traffic(((450.0, 500.0), (590.0, 500.0)), 0.0))
+    assert outlook(Experience(), uneven, state(startup), 600.0, is_told=True).growth == 0.0
 
 
 def test_what_is_late_at_any_load_lowers_no_load_that_a_replica_holds() -> None:

@@ -50,6 +50,12 @@ def test_gpus_that_have_nothing_to_do_with_nothing_waiting_ask_for_fewer_replica
     assert "the GPUs of 3 replicas are less than 70 % busy and nothing waits" in words
     assert "replicas are removed as the scale-down windows pass" in words
     assert "batching.maxNumSeqs, now the engine's default" in words
+    set_one = found(scene(wanted=2, gpu_utilization_percent_mean=69.0, batching={"maxNumSeqs": 64}))["GpuUnderused"]
+    assert "the GPUs of 2 replicas" in set_one
+    assert "batching.maxNumSeqs, now 64" in set_one
+    ten = {"wanted": 10, "gpu_utilization_percent_mean": 69.0, "bounds": Bounds(1, 20)}
+    assert "GpuUnderused" in found(scene(queue_depth_total=1.0, **ten)), "a tenth of a request for each is no queue"
+    assert "GpuUnderused" not in found(scene(queue_depth_total=1.1, **ten))
 
 
 @pytest.mark.parametrize(
@@ -85,6 +91,7 @@ def test_who_scales_himself_is_told_to_run_fewer() -> None:
 def test_late_requests_without_a_queue_ask_for_a_smaller_batch_and_not_for_replicas() -> None:
     words = found(scene(late_without_queue=True, batching={"maxNumBatchedTokens": 8192}))["LateWithoutQueue"]
 
+    assert words.startswith("more requests are late than the SLO allows although few wait and the replicas have little")
     assert "more replicas would not help" in words
     assert "lower batching.maxNumBatchedTokens, now 8192 or set batching.goal: latency" in words
 
@@ -94,6 +101,9 @@ def test_a_load_beyond_the_maximum_asks_to_raise_what_bounds_it() -> None:
     words = found(scene(8, limited_by=("maxReplicas",), candidates=candidates))["MaxReplicasReached"]
 
     assert words == "more than the 8 replicas of maxReplicas are needed; 12 are asked for: raise it"
+    held = found(scene(8, limited_by=("maxReplicas",), candidates=(SignalCandidate("queueDepth", 8, ""),)))
+    assert held["MaxReplicasReached"] == "more than the 8 replicas of maxReplicas are needed: raise it"
+    assert found(scene(8, limited_by=("maxReplicas",)))["MaxReplicasReached"] == held["MaxReplicasReached"]
 
 
 def test_being_at_the_maximum_without_needing_more_is_no_news() -> None:
@@ -104,6 +114,8 @@ def test_replicas_without_a_node_ask_for_nodes_with_the_schedulers_words() -> No
     waiting = Fleet(3, 1, 2, unschedulable=2, unschedulable_reason="0/3 nodes")
 
     assert found(scene(fleet=waiting))["NoNodeForReplicas"].endswith("what the cluster holds: 0/3 nodes")
+    silent = found(scene(fleet=Fleet(3, 1, 2, unschedulable=2)))["NoNodeForReplicas"]
+    assert silent.endswith("what the cluster holds: replicas find no node")
     assert found(scene(given_up="2 replicas found no node"))["NoNodeForReplicas"].endswith("2 replicas found no node")
 
 
@@ -111,7 +123,11 @@ def test_stalled_engines_are_named_a_few_of_them() -> None:
     words = found(scene(stalled_pods=("a", "b", "c", "d")))["EngineStalled"]
 
     assert words.startswith("requests wait in a, b, c and others, where neither tokens nor the GPU move")
-    assert found(scene(stalled_pods=("a",)))["EngineStalled"].startswith("requests wait in a, where")
+    assert found(scene(stalled_pods=("a",)))["EngineStalled"] == (
+        "requests wait in a, where neither tokens nor the GPU move; no replica is added for them. Look at "
+        "the engine's log; deleting the pod starts a new one"
+    )
+    assert found(scene(stalled_pods=("a", "b", "c")))["EngineStalled"].startswith("requests wait in a, b, c, where")
 
 
 def test_without_any_reading_nothing_is_recommended() -> None:
@@ -154,13 +170,25 @@ def test_what_a_process_before_told_is_told_on_and_ends_like_any_other() -> None
     adopted = signs.adopted((), {"Cold": "before"}, 5000.0)
 
     assert told((5000.0, False), (5599.0, False), (5600.0, False), start=adopted) == [True, True, False]
+    assert adopted == (Sign("Cold", "before", 5000.0, 5000.0, is_told=True),)
     assert signs.adopted(adopted, {"Cold": "other"}, 6000.0) == adopted
+
+
+def test_what_is_told_is_last_seen_when_it_was_and_signs_are_in_order() -> None:
+    patience = {**LIKE_TEN_MINUTES, "Warm": 600.0}
+    known = (Sign("Warm", "w", 0.0, 700.0, is_told=True), Sign("Cold", "c", 0.0, 650.0, is_told=True))
+
+    assert signs.update(known, {"Warm": "again"}, 800.0, patience) == (
+        Sign("Cold", "c", 0.0, 650.0, is_told=True),
+        Sign("Warm", "w", 0.0, 800.0, is_told=True),
+    )
 
 
 def test_the_next_change_is_known_although_nothing_happens() -> None:
     waiting = (Sign("Cold", "", 100.0, 300.0),)
     assert signs.changes_in_seconds(waiting, 300.0, LIKE_TEN_MINUTES) == 400.0
     assert signs.changes_in_seconds(waiting, 310.0, LIKE_TEN_MINUTES) == 50.0, "the interruption is over first"
+    assert signs.changes_in_seconds(waiting, 359.5, LIKE_TEN_MINUTES) == 0.5
     lasting = (Sign("Cold", "", 100.0, 800.0, is_told=True),)
     assert signs.changes_in_seconds(lasting, 800.0, LIKE_TEN_MINUTES) is None
     assert signs.changes_in_seconds(lasting, 900.0, LIKE_TEN_MINUTES) == 500.0

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.decide import decide
-from batchedllm.core.scaling.seasonal import SLOTS_OF_A_WEEK, forecast, from_json
+from batchedllm.core.scaling.seasonal import SLOTS_OF_A_WEEK, forecast, from_json, recorded
 from batchedllm.core.scaling.types import Fleet, Memory, ScalingState
 
 HOUR, DAY, WEEK = 3600.0, 86400.0, 7 * 86400.0
@@ -59,6 +59,14 @@ def test_it_looks_ahead_by_as_long_as_a_replica_takes_to_start() -> None:
     assert forecast(yesterday, MONDAY_9 + 600, 120) is None
 
 
+def test_four_fifths_are_four_fifths_of_large_numbers_too() -> None:
+    assert forecast(needed((MONDAY_9 - DAY, 505)), MONDAY_9, 0).replicas == 404
+
+
+def test_one_replica_that_was_needed_is_expected() -> None:
+    assert forecast(((slot(MONDAY_9 - DAY), 1),), MONDAY_9, 0).replicas == 1
+
+
 # What decisions make of it
 
 
@@ -79,6 +87,24 @@ def test_it_never_asks_for_more_than_the_bounds_and_never_removes() -> None:
     assert decision.to_replicas == 3
     assert busy.winner == "queueDepth"
     assert busy.to_replicas > 2
+
+
+def test_where_nothing_is_known_of_the_time_that_is_said() -> None:
+    decision, _ = look(MONDAY_9)
+
+    assert [(one.replicas, one.reason) for one in decision.candidates if one.signal == "forecast"] == [
+        (None, "nothing is known of this time of the day")
+    ]
+
+
+def test_a_need_of_two_is_worth_remembering_and_one_of_one_is_not() -> None:
+    state = ScalingState(POLICY, Fleet(2, 2, 0), None, wall_seconds=MONDAY_9)
+
+    assert recorded(state, 1) == ()
+    assert recorded(state, 2) == needed((MONDAY_9, 2))
+    again = replace(state, memory=Memory(seasons=recorded(state, 2)))
+    assert recorded(again, 2) is again.memory.seasons
+    assert recorded(again, 3) == needed((MONDAY_9, 3))
 
 
 def test_off_and_without_a_wall_clock_there_is_no_candidate_and_nothing_is_recorded() -> None:
@@ -128,6 +154,13 @@ def test_the_memory_is_bounded_and_in_order_whatever_the_clock_does(looks) -> No
     assert slots == sorted(set(slots))
     assert not slots or slots[-1] - slots[0] <= SLOTS_OF_A_WEEK
     assert from_json([list(one) for one in memory.seasons]) == memory.seasons
+
+
+def test_what_was_kept_is_read_again_and_no_more_of_it_than_a_week() -> None:
+    assert from_json([[1, 1], [2, 5], [9, 3]]) == ((1, 1), (2, 5), (9, 3))
+    assert from_json([]) == ()
+    long = [[at, 2] for at in range(2 * SLOTS_OF_A_WEEK)]
+    assert from_json(long) == tuple(map(tuple, long[-SLOTS_OF_A_WEEK - 1 :]))
 
 
 @pytest.mark.parametrize(
