@@ -44,7 +44,7 @@ def pytest_sessionstart():
             for value in vars(module).values():
                 getattr(value, "cache_clear", lambda: None)()
 """
-"""Each change is tried in a fork of a process that has run the tests already: answers of unchanged code would hide it."""
+"""Changes are tried in forks of a process that has run the tests already: answers of unchanged code would hide them."""
 
 TESTED_WITH = {"signs": "recommendations"}
 """Modules that are tested with another one."""
