@@ -15,7 +15,7 @@ from batchedllm.core.readings import FleetLoad
 from batchedllm.core.reconcile import reconcile
 from batchedllm.core.reconcile_types import Now
 from batchedllm.core.scaling.decide import decide
-from batchedllm.core.scaling.schedule import Bounds, bounds_at
+from batchedllm.core.scaling.schedule import Bounds, bounds_at, policy_bounds
 from batchedllm.core.scaling.types import Fleet, ScalingState
 from samples import DEFAULTS, NOW, gathered, resource
 
@@ -44,6 +44,17 @@ def in_force(bounds: Bounds) -> tuple[int, int, str, str]:
 
 def test_without_schedules_the_policy_holds_for_ever() -> None:
     assert bounds_at(scaling(), at(12)) == Bounds(1, 8, "minReplicas", "maxReplicas", None)
+
+
+def test_the_policys_own_bounds_are_those_where_no_time_is_known() -> None:
+    assert policy_bounds(scaling(OFFICE, low=2, high=5)) == Bounds(2, 5)
+
+
+def test_an_upper_bound_of_none_holds_nothing_up() -> None:
+    assert Bounds(0, 1).hold_up("maxReplicas", 1)
+    assert not Bounds(0, 1).hold_up("maxReplicas", 0)
+    assert not Bounds(0, 1).hold_up("minReplicas", 1)
+    assert not Bounds(0, 0).hold_up("maxReplicas", 0)
 
 
 @pytest.mark.parametrize(

@@ -118,3 +118,22 @@ def test_steady_is_what_varies_by_less_than_half_of_its_mean_beyond_chance() -> 
     assert not tens(*[45.0, 155.0] * 9).is_steady(1180.0)
     assert tens(*[55.0, 145.0] * 9).is_steady(1180.0)
     assert not Traffic().is_steady(1000.0)
+
+
+def test_what_came_in_a_part_of_the_time_is_known_where_all_of_it_was_watched() -> None:
+    traffic = Traffic(((100.0, 1.0), (110.0, 2.0), (120.0, 4.0), (130.0, 8.0)), 90.0)
+
+    assert traffic.came_between(100.0, 120.0) == 2.0 + 4.0, "after the first moment, up to the last"
+    assert traffic.came_between(90.0, 130.0) == 15.0
+    assert traffic.came_between(130.0, 200.0) == 0.0
+    assert traffic.came_between(89.0, 130.0) is None
+    assert Traffic().came_between(0.0, 10.0) is None
+
+
+def test_a_first_token_without_an_end_is_work_that_sizes_follow() -> None:
+    old = Sizes(10.0, 10_000.0, 10.0, 2_000.0)
+    (one,) = done(5, prompt_tokens=2000, output_tokens=100)
+
+    for part in (one._replace(finished=0.0), one._replace(first_tokens=0.0)):
+        assert old.after(300.0, [part]).prompts < 10.0
+    assert old.after(300.0, [one._replace(finished=0.0, first_tokens=0.0)]).prompts == 10.0
