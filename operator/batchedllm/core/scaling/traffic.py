@@ -15,6 +15,9 @@ CELL_SECONDS: Final = 1.9
 SIZE_SECONDS: Final = 300.0
 """After this time a request's size counts for a third (1/e)."""
 
+MOST_TOKENS: Final = 5e7
+"""No request has more, whatever counters say of it: half of what is believed of a mean that was kept."""
+
 STEADY_SECONDS: Final = 180.0
 STEADY_CELL_SECONDS: Final = 10.0
 STEADY_REQUESTS: Final = 30.0
@@ -42,11 +45,13 @@ class Sizes:
         done = tuple(done)
         is_idle = not any(one.first_tokens or one.finished for one in done)
         factor = 1.0 if is_idle else exp(-max(0.0, seconds) / SIZE_SECONDS)
+        prompts = self.prompts * factor + sum(one.first_tokens for one in done)
+        answers = self.answers * factor + sum(one.finished for one in done)
         return Sizes(
-            self.prompts * factor + sum(one.first_tokens for one in done),
-            self.prompt_tokens_sum * factor + sum(one.prompt_tokens for one in done),
-            self.answers * factor + sum(one.finished for one in done),
-            self.output_tokens_sum * factor + sum(one.generation_tokens for one in done),
+            prompts,
+            _possible(self.prompt_tokens_sum * factor + sum(one.prompt_tokens for one in done), prompts),
+            answers,
+            _possible(self.output_tokens_sum * factor + sum(one.generation_tokens for one in done), answers),
         )
 
     @property
@@ -63,6 +68,11 @@ class Sizes:
     def tokens(self) -> float:
         """Mean tokens of a request, prompt and output."""
         return self.prompt_tokens + self.output_tokens
+
+
+def _possible(tokens: float, requests: float) -> float:
+    """Return the tokens, or as many as so many requests can have. Those of the first may be told before it counts."""
+    return min(tokens, MOST_TOKENS * requests) if requests > 0 else tokens
 
 
 @dataclass(frozen=True, slots=True)

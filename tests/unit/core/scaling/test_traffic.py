@@ -137,3 +137,13 @@ def test_a_first_token_without_an_end_is_work_that_sizes_follow() -> None:
     for part in (one._replace(finished=0.0), one._replace(first_tokens=0.0)):
         assert old.after(300.0, [part]).prompts < 10.0
     assert old.after(300.0, [one._replace(finished=0.0, first_tokens=0.0)]).prompts == 10.0
+
+
+def test_counters_that_tell_of_more_tokens_than_requests_can_have_move_sizes_no_further() -> None:
+    (one,) = done(4, prompt_tokens=1000, output_tokens=100)
+    absurd = one._replace(prompt_tokens=1e12, generation_tokens=1e13)
+
+    sizes = Sizes().after(2.0, [absurd])
+    assert (sizes.prompt_tokens, sizes.output_tokens) == (5e7, 5e7)
+    begun = Sizes().after(2.0, [one._replace(first_tokens=0.0, finished=0.0)])
+    assert (begun.prompt_tokens_sum, begun.output_tokens_sum) == (4000.0, 400.0)
