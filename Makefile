@@ -59,7 +59,7 @@ coverage: venv ## that the unit tests of scaling take every branch of it
 	@$(VENV)/bin/coverage run -m pytest $(SCALING_TESTS) -q
 	@$(VENV)/bin/coverage report
 
-mutation: venv ## what these tests notice of changes to scaling: nightly, an hour; MODULES="capacity limits" for some
+mutation: venv ## what these tests notice of changes to scaling: nightly, a quarter of an hour; MODULES="capacity limits" for some
 	@nice -n 15 $(VENV)/bin/python tests/bench/mutation.py $(MODULES)
 
 checked: lint coverage

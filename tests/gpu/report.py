@@ -48,8 +48,8 @@ def machine(found: dict[str, Json]) -> str:
     return (
         f"{card['name']}, {card['memory_mebibytes']:,} MiB, driver {card['driver']}; {where['cpus']} cores, kernel "
         f"{where['kernel']}, Python {where['python']}, torch {where['torch']}, transformers {where['transformers']}, "
-        f"{where['engine']}; "
-        f"{first['at'][:16].replace('T', ' ')} to {last['at'][11:16]} UTC; commits {', '.join(commits)}."
+        f"{where['engine']}; {first['at'][:16].replace('T', ' ')} to {last['at'][:16].replace('T', ' ')} UTC; "
+        f"commits {', '.join(commits)}."
     )
 
 
