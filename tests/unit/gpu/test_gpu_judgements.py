@@ -242,6 +242,10 @@ def test_a_filled_cache_makes_a_start_shorter():
     assert failed(startup.judge({"starts": [phases(50, 110), phases(3, 40)]})) == []
     assert failed(startup.judge({"starts": [phases(50, 40), phases(3, 41)]})) != []
     assert failed(startup.judge({"starts": [phases(50, 110)]})) != []
+    both_filled = {"starts": [phases(5, 49), phases(4, 46)]}
+    assert failed(startup.judge(both_filled)) == ["seconds of it that compiling took"]
+    other_case = {**phases(50, 110), "resource": "classes"}
+    assert failed(startup.judge({"starts": [other_case, phases(3, 40)]})) == []
 
 
 def test_every_case_can_be_run_and_judged_and_says_how_long_it_needs():
