@@ -33,9 +33,6 @@ class Load(ApiModel):
     gpu_utilization: int | None = Field(
         default=None, description="Percent of the time the GPUs were busy, mean over the replicas."
     )
-    gpu_power_watts: int | None = Field(
-        default=None, description="Watts that a GPU draws, mean over the replicas. Told by this project's exporter."
-    )
     gpu_metrics_source: Literal["engine", "dcgm-exporter", "mixed", "none"] | None = Field(
         default=None,
         description="Who tells the GPUs' utilization: the engines (`engine`), NVIDIA's exporter on their nodes "

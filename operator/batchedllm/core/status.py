@@ -70,7 +70,6 @@ def rounded(load: FleetLoad) -> dict[str, int | str]:
         "queueDepth": load.queue_depth_total,
         "running": load.running_total,
         "gpuUtilization": load.gpu_utilization_percent_mean,
-        "gpuPowerWatts": load.gpu_power_watts_mean,
         "kvCacheUsage": None if fraction is None else fraction * 100,
         "tokensPerSecond": load.tokens_per_second_total,
     }

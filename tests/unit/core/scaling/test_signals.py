@@ -274,7 +274,11 @@ def test_lateness_is_told_with_what_follows_from_it() -> None:
 
     def told(outlook: Outlook, **more) -> tuple[int | None, str, bool]:
         opinion = asked("latency", outlook, **more)
-        return opinion.replicas, opinion.reason.removeprefix("7.0% of 500 requests of the last minute late, "), True
+        return (
+            opinion.replicas,
+            opinion.reason.removeprefix("7.0% of 500 requests of the last minute late, "),
+            opinion.known,
+        )
 
     assert told(replace(late, demands=much)) == (3, "2% may be: no replica is removed", True)
     little = "2% may be, with a short queue and little to do: a smaller batch would help"
