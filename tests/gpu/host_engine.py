@@ -61,6 +61,16 @@ class HostEngine:
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
         raise SceneError(f"the engine {self.name} does not answer (exit code {self.process.poll()}):\n{tail}")
 
+    def frontend_cpu_seconds(self) -> float:
+        """Return the processor's time that its processes have taken, but for those that drive the GPU."""
+        ticks = 0
+        for folder in Path("/proc").glob("[0-9]*"):
+            with contextlib.suppress(OSError):
+                fields = (folder / "stat").read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self.process.pid and "EngineCore" not in (folder / "cmdline").read_text():
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
     def stop(self) -> None:
         """End it and all that it started."""
         with contextlib.suppress(ProcessLookupError):

@@ -1,6 +1,7 @@
 """docs/gpu.md and its picture, out of the committed result files: `python -m gpu report [--check]`."""
 
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import matplotlib as mpl
@@ -95,22 +96,19 @@ def planned(measured: Json) -> str:
 
 
 def costs(measured: Json) -> str:
-    """Return the overhead with its interval."""
-    rows = []
-    for name, words in (("whole", "one answer at once"), ("streamed", "token by token")):
-        pairs = measured[name]
-        low, high = overhead.interval(pairs)
-        fastest = min(bare for bare, _ in pairs), min(ours for _, ours in pairs)
-        rows.append(
-            (
-                words,
-                str(len(pairs)),
-                f"{overhead.overhead_percent(pairs):+.2f} %",
-                f"{low:+.2f} to {high:+.2f} %",
-                f"{fastest[0]:.2f} / {fastest[1]:.2f}",
-            )
-        )
-    return table(("answers", "pairs", "median of ours over bare", "95 % interval", "fastest wave, s"), rows)
+    """Return the overhead with its interval, and what it costs the processor."""
+    pairs, processor = measured["streamed"], measured.get("frontendMicrosecondsPerToken")
+    low, high = overhead.interval(pairs)
+    rows = [
+        ("pairs of runs", str(len(pairs))),
+        ("tokens/s, bare / ours", " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True))),
+        ("fewer with ours: median", f"{overhead.overhead_percent(pairs):+.2f} %"),
+        ("95 % interval of it", f"{low:+.2f} to {high:+.2f} %"),
+    ]
+    if processor:
+        times = " / ".join(f"{median(one):.1f}" for one in zip(*processor, strict=True))
+        rows.append(("the API server's processor time a token, bare / ours", f"{times} µs"))
+    return table(("", f"{measured['batch']} streams"), rows)
 
 
 def curve(measured: Json) -> str:

@@ -39,8 +39,9 @@ def run(
     print(f"gpu: the stage is set after {time.monotonic() - begin:.0f} s", flush=True)
     machine = host.described(_commit(), ENGINE if rehearsal is None else "simulated engine: a rehearsal")
     missed = 0
+    stage.wanted = results.to_run(wanted, results.read(out), again=again)
     try:
-        for name in results.to_run(wanted, results.read(out), again=again):
+        for name in stage.wanted:
             missed += _case(stage, name, machine)
     finally:
         if not keep:

@@ -48,6 +48,8 @@ class Scene:
     shares: int
     inspects: bool
     """Whether models are described by the product's own inspection; otherwise by ConfigMaps."""
+    wanted: list[str] = field(default_factory=list)
+    """The cases of this run."""
     starts: list[Json] = field(default_factory=list)
     """What engines told of their starts."""
     kept: dict[str, Json] = field(default_factory=dict)

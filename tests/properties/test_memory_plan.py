@@ -37,6 +37,7 @@ from batchedllm.core.memory.plan import plan
 from batchedllm.core.memory.plan_types import Correction, Gpu, Plan, Question, Settings, Verdict
 from batchedllm.core.memory.units import GIB, Bytes
 from memory_models import parameter_groups
+from memory_models import question as an_8b
 
 KNOWN_PRODUCTS = st.sampled_from([None, "NVIDIA-H100-80GB-HBM3", "NVIDIA-A100-SXM4-80GB", "NVIDIA-L4", "NVIDIA-B200"])
 
@@ -152,15 +153,25 @@ def any_settings(chance: Random) -> Settings:
 def test_ten_thousand_questions_are_answered_or_refused(question, seed):
     """Ten settings for each of a thousand models: to make one up takes longer than all that is asked of it."""
     chance = Random(seed)
-    for asked in (question.settings, *(any_settings(chance) for _ in range(9))):
-        is_answered_or_refused(replace(question, settings=asked))
+    settings = (question.settings, *(any_settings(chance) for _ in range(9)))
+    for asked in settings:
+        answered_or_refused(replace(question, settings=asked))
 
 
-def is_answered_or_refused(question: Question) -> None:
+def test_many_of_such_questions_are_answered_and_some_of_them_fit():
+    """A plan that refused everything would pass the test above."""
+    chance = Random(7)
+    answers = [answered_or_refused(replace(an_8b(), settings=any_settings(chance))) for _ in range(300)]
+
+    assert sum(one is not None for one in answers) >= 200
+    assert sum(one is not None and one.verdict is Verdict.FITS for one in answers) >= 100
+
+
+def answered_or_refused(question: Question) -> Plan | None:
     try:
         one = plan(question)
     except InvalidSettings:
-        return
+        return None
     assert one.why
     assert one.bill.requested <= question.gpu.memory + 1
     if one.kv_cache is not None:
@@ -169,6 +180,7 @@ def is_answered_or_refused(question: Question) -> None:
     if one.verdict is Verdict.FITS:
         assert one.bill.kv_cache > 0
         assert one.largest_max_model_len >= one.settings.max_model_len
+    return one
 
 
 @settings(max_examples=200, deadline=None, suppress_health_check=list(HealthCheck))

@@ -1,15 +1,18 @@
 """Restarts under load: the operator killed, a pod drained, an engine killed. Only what ran in that engine is lost."""
 
+import json
 import signal
 import time
 
 from gpu.cases import fleet
 from gpu.results import Check
 from gpu.scene import OPERATOR_NAMESPACE, Json, Scene
+from testbed import diagnosis
 
 LEAST_SECONDS = 150
 _CLIENTS = 16
 _SIZES = (128, 128)
+_OPERATOR = "app.kubernetes.io/name=batchedllm"
 
 
 def run(scene: Scene, measured: Json) -> None:
@@ -31,32 +34,25 @@ def _during(scene: Scene, seconds: float, deed) -> Json:  # type: ignore[no-unty
 
 
 def _kill_operator(scene: Scene) -> Json:
-    selector = "app.kubernetes.io/name=batchedllm"
-    begin = time.monotonic()
-    scene.cluster.kubectl(
-        "delete",
-        "pods",
-        "-n",
-        OPERATOR_NAMESPACE,
-        f"--selector={selector}",
-        "--grace-period=0",
-        "--force",
-        "--wait=false",
-    )
-    before = scene.status(fleet.NAME).get("readyReplicas")
-    scene.cluster.kubectl(
-        "rollout",
-        "status",
-        "deployment/batchedllm-operator",
-        "-n",
-        OPERATOR_NAMESPACE,
-        "--timeout=60s",
-        timeout_seconds=70,
-    )
+    before, begin = scene.status(fleet.NAME).get("readyReplicas"), time.monotonic()
+    killed = {pod["metadata"]["name"] for pod in _operator_pods(scene)}
+    at_once = ("--grace-period=0", "--force", "--wait=false")
+    scene.cluster.kubectl("delete", "pods", "-n", OPERATOR_NAMESPACE, f"--selector={_OPERATOR}", *at_once)
+
+    def is_back() -> bool:
+        others = [pod for pod in _operator_pods(scene) if pod["metadata"]["name"] not in killed]
+        return any(diagnosis.is_ready(pod) for pod in others)
+
+    scene.wait(is_back, "another operator is ready", 60)
     return {
         "operatorBackSeconds": time.monotonic() - begin,
         "readyReplicas": [before, scene.status(fleet.NAME).get("readyReplicas")],
     }
+
+
+def _operator_pods(scene: Scene) -> list[Json]:
+    told = scene.cluster.kubectl("get", "pods", "-n", OPERATOR_NAMESPACE, f"--selector={_OPERATOR}", "--output=json")
+    return list(json.loads(told)["items"])
 
 
 def _drain(scene: Scene) -> Json:

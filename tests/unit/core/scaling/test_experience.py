@@ -86,7 +86,7 @@ def test_what_is_just_possible_is_kept(document) -> None:
     kept = from_json(document)
 
     assert kept != Experience()
-    assert kept.to_json()[part] == pytest.approx(document[part]) if part == "sizes" else kept.to_json() == document
+    assert kept.to_json()[part] == pytest.approx(document[part])
 
 
 @pytest.mark.parametrize(

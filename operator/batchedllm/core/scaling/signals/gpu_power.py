@@ -2,7 +2,13 @@
 
 from typing import Final
 
-from batchedllm.core.scaling.signals.opinion import NOBODY_REPORTS, Opinion, towards_target
+from batchedllm.core.scaling.signals.opinion import (
+    NO_GPU_METRICS,
+    NOBODY_REPORTS,
+    PARTLY_REPORTED,
+    Opinion,
+    towards_target,
+)
 from batchedllm.core.scaling.types import ScalingState
 
 NAME: Final = "gpuPower"
@@ -16,7 +22,7 @@ def gpu_power(state: ScalingState, target_watts: int) -> Opinion:
     watts = load.gpu_power_watts_mean
     if watts is None:
         if any(reading.gpu_power_watts is not None for reading in load.readings):
-            return Opinion(NAME, None, "unknown: some replicas report it, others do not", known=False)
-        return Opinion(NAME, None, "left out: no replica reports it (CPU engine, or image without exporter)")
+            return Opinion(NAME, None, PARTLY_REPORTED, known=False)
+        return Opinion(NAME, None, NO_GPU_METRICS)
     numbers = f"GPUs draw {watts:.0f} W, target {target_watts} W"
     return Opinion(NAME, towards_target(load, watts / target_watts), numbers, known=load.is_complete)

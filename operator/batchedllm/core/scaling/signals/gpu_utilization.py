@@ -5,7 +5,9 @@ from typing import Final
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.outlook import Outlook
 from batchedllm.core.scaling.signals.opinion import (
+    NO_GPU_METRICS,
     NOBODY_REPORTS,
+    PARTLY_REPORTED,
     Opinion,
     replicas_in_words,
     towards_target,
@@ -30,10 +32,10 @@ def gpu_utilization(state: ScalingState, outlook: Outlook) -> Opinion:
     if load is None or not load.reporting_replicas:
         return Opinion(NAME, None, NOBODY_REPORTS, known=False)
     if load.no_gpu_metrics:
-        return Opinion(NAME, None, "left out: no replica reports it (CPU engine, or image without exporter)")
+        return Opinion(NAME, None, NO_GPU_METRICS)
     percent = load.gpu_utilization_percent_mean
     if percent is None:
-        return Opinion(NAME, None, "unknown: some replicas report it, others do not", known=False)
+        return Opinion(NAME, None, PARTLY_REPORTED, known=False)
     numbers = f"GPUs {percent:.0f} % busy, {signal.role} {signal.target} %"
     if signal.role == "target":
         return Opinion(NAME, towards_target(load, percent / signal.target), numbers, known=load.is_complete)

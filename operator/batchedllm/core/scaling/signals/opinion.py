@@ -26,6 +26,8 @@ MOST_REPLICAS: Final = 1_000_000
 """Bound of any opinion; far above what the resource allows, and small enough to compute with."""
 
 NOBODY_REPORTS: Final = "unknown: no ready replica reports"
+NO_GPU_METRICS: Final = "left out: no replica reports it (CPU engine, or image without exporter)"
+PARTLY_REPORTED: Final = "unknown: some replicas report it, others do not"
 NOT_TOLD: Final = "left out: the engines do not report finished requests, tokens and times to first token"
 
 
