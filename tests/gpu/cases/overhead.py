@@ -24,8 +24,8 @@ from gpu.scene import Json, Scene, SceneError, fetched, sample
 LEAST_SECONDS = 200
 BATCH = 256
 SIZES = (64, 192)
-_PAIRS = 8
-_PAIRS_SECONDS = 90.0
+_PAIRS = 6
+_PAIRS_SECONDS = 65.0
 """No pair is begun after that."""
 _FILL_SECONDS, _COUNT_SECONDS = 1.5, 3.0
 _MOST_PERCENT = 1.0

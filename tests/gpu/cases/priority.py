@@ -10,7 +10,7 @@ from gpu.results import Check
 from gpu.scene import Json, Scene, resource
 from gpu.traffic import Outcome, Request
 
-LEAST_SECONDS = 100
+LEAST_SECONDS = 85
 NAME = "classes"
 _BATCH = 32
 _LOW_RUNNING = 8
@@ -43,7 +43,7 @@ def run(scene: Scene, measured: Json) -> None:
 
     The low class's clients are a process of their own: what is measured of the high one is not their work as well.
     """
-    seconds = 40.0 if scene.gpu else 10.0
+    seconds = 35.0 if scene.gpu else 10.0
     high = traffic.steady(_HIGH_RATE if scene.gpu else 0.5, seconds, _HIGH_SIZES, "high", 1)
     context = multiprocessing.get_context("spawn")
     with scene.serving(document(scene)), ProcessPoolExecutor(1, mp_context=context) as elsewhere:
