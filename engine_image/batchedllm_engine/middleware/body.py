@@ -1,7 +1,7 @@
 """Reading and rewriting the body of a request: what the engine gets is what was checked here."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Set
 from typing import Any, Final, NoReturn
 
 from batchedllm_engine.middleware.cost import OUTPUT_FIELDS
@@ -15,7 +15,7 @@ MAX_NUMBER: Final = 10**9
 def parse_body(raw: bytes) -> dict[str, Any]:
     """Return the JSON object in a body. Raise Refused for anything else, without repeating any of it."""
     try:
-        body = json.loads(raw.decode("utf-8"), parse_constant=_no_number)
+        body = _DECODER.decode(raw.decode("utf-8"))
     except UnicodeDecodeError as error:
         raise _bad(f"The body is not UTF-8: byte {error.start} cannot be read.") from None
     except RecursionError:
@@ -57,20 +57,26 @@ def changed_fields(
     return changed | {name: output_tokens}
 
 
-def rewritten(raw: bytes, body: Mapping[str, Any], changed: Mapping[str, int]) -> bytes:
-    """Return the body with the changed fields.
+def withheld_fields(endpoint: Inference) -> frozenset[str]:
+    """Return the fields that the engine must not get: a priority that it does not read today it may read tomorrow."""
+    return frozenset() if endpoint.takes_priority else frozenset({"priority"})
+
+
+def rewritten(raw: bytes, body: Mapping[str, Any], changed: Mapping[str, int], withheld: Set[str]) -> bytes:
+    """Return the body with the changed fields and without those that are withheld.
 
     Where the client sent none of them they are put before its own fields, which stay as they are, byte by byte.
     Otherwise all is written anew, so that nobody has to know which of two equal names an engine takes.
     """
-    if not changed:
-        return raw
-    if changed.keys() & body.keys():
+    if (changed.keys() | withheld) & body.keys():
+        kept = {name: value for name, value in body.items() if name not in withheld}
         try:
-            return json.dumps({**body, **changed}).encode()
+            return json.dumps({**kept, **changed}).encode()
         except RecursionError:
             raise _bad("The body is nested too deeply.") from None
-    fields = json.dumps(dict(changed), separators=(",", ":"))[1:-1].encode()
+    if not changed:
+        return raw
+    fields = ",".join(f'"{name}":{value}' for name, value in changed.items()).encode()
     rest = raw.lstrip()[1:]
     return b"{" + fields + (b"," if body else b"") + rest
 
@@ -85,6 +91,10 @@ def _check_number(name: str, value: object) -> None:
 
 def _no_number(text: str) -> NoReturn:
     raise ValueError(f"{text} is no number of JSON.")
+
+
+_DECODER: Final = json.JSONDecoder(parse_constant=_no_number)
+"""Made once: it takes as long to make as to read a small body."""
 
 
 def _bad(message: str, parameter: str | None = None) -> Refused:

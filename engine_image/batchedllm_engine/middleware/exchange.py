@@ -66,11 +66,14 @@ class Exchange:
             async with asyncio.timeout(None) as listening:
                 self._listening.add(listening)
                 try:
-                    message = await self._receive()
+                    return await self._heard()
                 finally:
                     self._listening.discard(listening)
         except TimeoutError:
             return {"type": DISCONNECT}
+
+    async def _heard(self) -> Message:
+        message = await self._receive()
         if message["type"] == DISCONNECT and not self.is_complete:
             self.client_gone = True
         return message
@@ -83,11 +86,14 @@ class Exchange:
         pieces, size = [], 0
         _check_announced(self.scope, bounds)
         try:
-            async with asyncio.timeout(bounds.seconds):
+            async with asyncio.timeout(bounds.seconds) as listening:
+                self._listening.add(listening)
                 while not self.body_read:
-                    message = await self.next_message()
+                    if self.cut_by is not None:
+                        raise Refused(self.cut_by)
+                    message = await self._heard()
                     if message["type"] == DISCONNECT:
-                        raise Refused(self.cut_by) if self.cut_by is not None else ClientGoneError
+                        raise ClientGoneError
                     piece = message.get("body", b"")
                     size += len(piece)
                     if size > bounds.max_bytes:
@@ -97,7 +103,9 @@ class Exchange:
                     self.body_read = not message.get("more_body", False)
         except TimeoutError:
             told = f"The body did not arrive within {bounds.seconds:g} s."
-            raise Refused(Refusal(Reason.BODY_TOO_SLOW, told)) from None
+            raise Refused(self.cut_by or Refusal(Reason.BODY_TOO_SLOW, told)) from None
+        finally:
+            self._listening.discard(listening)
         return b"".join(pieces)
 
     async def run(self, application: Application, scope: Scope, body: bytes | None) -> None:
@@ -130,14 +138,18 @@ class Exchange:
             return {"type": "http.request", "body": body, "more_body": False}
         return await self.next_message()
 
-    async def _send_for_application(self, message: Message) -> None:
+    def _send_for_application(self, message: Message) -> Awaitable[None]:
+        """Pass a message on. An answer has a piece for each token, so nothing of ours is awaited for them."""
         if self.cut_by is not None or self.client_gone:
-            return
+            return _dropped()
+        return self._send(message) if message.get("more_body") else self._send_first_or_last(message)
+
+    async def _send_first_or_last(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             await self._start(message)
             return
         await self._send(message)
-        if message["type"] == "http.response.body" and not message.get("more_body", False):
+        if message["type"] == "http.response.body":
             self.is_complete = True
 
     async def _start(self, message: Message) -> None:
@@ -160,6 +172,10 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": refusal.event(), "more_body": False})
             self.is_complete = True
         # Otherwise the server closes the connection: a body that is cut short must not look whole.
+
+
+async def _dropped() -> None:
+    """Say nothing: nobody listens any more."""
 
 
 def _check_announced(scope: Scope, bounds: Bodies) -> None:

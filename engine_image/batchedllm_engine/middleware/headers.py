@@ -2,7 +2,7 @@
 
 import math
 import re
-import uuid
+import secrets
 from collections.abc import Iterable
 from typing import Final
 
@@ -68,7 +68,7 @@ def presented_key(headers: Headers) -> bytes | None:
 def request_id(headers: Headers) -> bytes:
     """Return the client's own id for its request if it can be written anywhere, else a new one."""
     given = next((value for key, value in headers if key == REQUEST_ID), b"")
-    return given if USABLE_REQUEST_ID.fullmatch(given) else uuid.uuid4().hex.encode()
+    return given if USABLE_REQUEST_ID.fullmatch(given) else secrets.token_hex(16).encode()
 
 
 def for_engine(headers: Headers, identity: bytes, priority: int, content_length: int) -> list[tuple[bytes, bytes]]:

@@ -5,7 +5,13 @@ from dataclasses import dataclass
 from typing import Final
 
 from batchedllm_engine.middleware import headers as names
-from batchedllm_engine.middleware.body import asked_output_tokens, changed_fields, parse_body, rewritten
+from batchedllm_engine.middleware.body import (
+    asked_output_tokens,
+    changed_fields,
+    parse_body,
+    rewritten,
+    withheld_fields,
+)
 from batchedllm_engine.middleware.choice import choose_class
 from batchedllm_engine.middleware.configuration import Configuration, Limits, ServiceClass
 from batchedllm_engine.middleware.cost import Cost, cost_of
@@ -69,7 +75,7 @@ def prepare(raw: bytes, endpoint: Inference, service_class: ServiceClass, config
         raise Refused(Refusal(Reason.OUTPUT_TOKENS, told, endpoint.output_field))
     changed = changed_fields(body, endpoint, service_class.rank, limit)
     expected = asked if asked is not None else changed.get(endpoint.output_field or "", endpoint.default_output_tokens)
-    return Prepared(rewritten(raw, body, changed), cost_of(body, expected))
+    return Prepared(rewritten(raw, body, changed, withheld_fields(endpoint)), cost_of(body, expected))
 
 
 def _strictest(field: str, service_class: ServiceClass, configuration: Configuration) -> float:

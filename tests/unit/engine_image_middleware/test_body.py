@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from batchedllm_engine.middleware.body import changed_fields, parse_body, rewritten
+from batchedllm_engine.middleware.body import changed_fields, parse_body, rewritten, withheld_fields
 from batchedllm_engine.middleware.configuration import Configuration, Limits, ServiceClass
 from batchedllm_engine.middleware.cost import OUTPUT_FIELDS, Cost, cost_of, tokens_of
 from batchedllm_engine.middleware.endpoints import ENDPOINTS, Inference
@@ -15,6 +15,7 @@ from batchedllm_engine.middleware.judgement import prepare
 from batchedllm_engine.middleware.refusal import Refused
 
 COMPLETIONS = ENDPOINTS["POST", "/v1/completions"]
+MESSAGES = ENDPOINTS["POST", "/v1/messages"]
 CHAT = ENDPOINTS["POST", "/v1/chat/completions"]
 INFERENCE = [endpoint for endpoint in ENDPOINTS.values() if isinstance(endpoint, Inference)]
 LOW = ServiceClass(name="low", rank=7, default=True, limits=Limits(output_tokens=100))
@@ -89,8 +90,8 @@ def test_whatever_the_body_the_engine_gets_our_priority_once_and_the_rest_as_it_
         except Refused:
             continue
         pairs = json.loads(sent, object_pairs_hook=tuple)
-        if endpoint.takes_priority:
-            assert [value for name, value in pairs if name == "priority"] == [7]
+        ours_alone = [7] if endpoint.takes_priority else []
+        assert [value for name, value in pairs if name == "priority"] == ours_alone
         kept = {name: value for name, value in json.loads(sent).items() if name not in ours}
         assert kept == {name: value for name, value in body.items() if name not in ours}
 
@@ -125,7 +126,15 @@ def test_more_output_than_the_class_may_have_is_refused(body):
 
 def test_no_limit_changes_nothing_but_the_priority():
     assert changed_fields({"prompt": "a"}, CHAT, 3, None) == {"priority": 3}
-    assert rewritten(b"{}", {}, {"priority": 3}) == b'{"priority":3}'
+    assert rewritten(b"{}", {}, {"priority": 3}, frozenset()) == b'{"priority":3}'
+
+
+def test_a_priority_does_not_reach_an_endpoint_that_does_not_read_it():
+    withheld = withheld_fields(MESSAGES)
+
+    assert rewritten(b'{"priority": -5, "a": 1}', {"priority": -5, "a": 1}, {}, withheld) == b'{"a": 1}'
+    assert rewritten(b'{"a":  1}', {"a": 1}, {}, withheld) == b'{"a":  1}', "what has none stays as it was"
+    assert withheld_fields(CHAT) == frozenset()
 
 
 def test_the_cost_counts_answers_prompts_and_tokens():
