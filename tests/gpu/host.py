@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from gpu import host_programs
+from gpu.in_pod import sitecustomize
 from gpu.overlay import Overlay, existing
 
 _INSIDE = "GPU_HARNESS_WORK"
@@ -24,11 +25,12 @@ _ENGINE = {
 }
 _MOUNTS = ("/usr", "/opt", "/etc/alternatives", "/etc/ld.so.cache", "/etc/ld.so.conf.d")
 _DRIVER = "/usr/local/nvidia/lib64"
+_SHARES, _IN_POD = "/batchedllm/shares", "/batchedllm/in-pod"
 
 
 @dataclass(frozen=True, slots=True)
 class Gpu:
-    """What nvidia-smi says of the first GPU."""
+    """What nvidia-smi says of a GPU."""
 
     name: str
     memory_mebibytes: int
@@ -46,14 +48,13 @@ def gpu_of(line: str) -> Gpu:
     return Gpu(name, int(memory), driver)
 
 
-def gpu() -> Gpu | None:
-    """Return the first GPU; None where there is none."""
+def gpus() -> list[Gpu]:
+    """Return the GPUs."""
     if shutil.which("nvidia-smi") is None:
-        return None
+        return []
     query = ["nvidia-smi", "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader,nounits"]
     told = subprocess.run(query, capture_output=True, text=True, check=False, timeout=60)
-    lines = told.stdout.strip().splitlines()
-    return gpu_of(lines[0]) if told.returncode == 0 and lines else None
+    return [gpu_of(line) for line in told.stdout.strip().splitlines()] if told.returncode == 0 else []
 
 
 def enter(work: Path) -> None:
@@ -108,14 +109,21 @@ def engine_environment(engine: str, site: str) -> dict[str, str]:
     }
 
 
-def overlay(work: Path, site: Path, repository: Path) -> Overlay:
-    """Return what engine pods get of this host: its system, the Python that runs this, and what was unpacked."""
+def overlay(work: Path, site: Path, repository: Path, *, several: bool) -> Overlay:
+    """Return what engine pods get of this host: its system, the Python that runs this, and what was unpacked.
+
+    Where it has several GPUs, Python looks for a free share of one as it starts: see `in_pod/sitecustomize.py`.
+    """
     own = (sys.prefix, sys.base_prefix)
-    return Overlay(
-        mounts=existing((*_MOUNTS, *own, str(repository))),
-        folders={"/batchedllm/engine": str(work / "engine"), "/batchedllm/site": str(site)},
-        environment=engine_environment("/batchedllm/engine", "/batchedllm/site"),
-    )
+    folders = {"/batchedllm/engine": str(work / "engine"), "/batchedllm/site": str(site)}
+    environment = engine_environment("/batchedllm/engine", "/batchedllm/site")
+    if several:
+        folders |= {_SHARES: str(work / "shares"), _IN_POD: str(repository / "tests/gpu/in_pod")}
+        environment |= {
+            sitecustomize.SHARES: _SHARES,
+            "PYTHONPATH": f"{_IN_POD}:{environment['PYTHONPATH']}",
+        }
+    return Overlay(existing((*_MOUNTS, *own, str(repository))), folders, environment)
 
 
 def _version(package: str) -> str:
@@ -127,9 +135,10 @@ def _version(package: str) -> str:
 
 def described(commit: str, engine: str) -> dict[str, object]:
     """Return the machine for the results: GPU, driver, versions, commit."""
-    found = gpu()
+    found = gpus()
     return {
-        "gpu": asdict(found) if found else None,
+        "gpu": asdict(found[0]) if found else None,
+        "gpus": len(found),
         "kernel": platform.release(),
         "cpus": os.cpu_count(),
         "python": platform.python_version(),

@@ -13,7 +13,7 @@ from matplotlib.axes import Axes
 from bench.operator_report import filled
 from bench.scaling.report import table
 from gpu import results
-from gpu.cases import CASES, overhead, plan_actual
+from gpu.cases import CASES, overhead, plan_actual, startup
 from testbed.paths import REPOSITORY
 
 RESULTS = REPOSITORY / "tests/gpu/results"
@@ -36,6 +36,9 @@ def parts(found: dict[str, Json]) -> dict[str, str]:
         "gpu overhead": costs(found["overhead"]["measured"]),
         "gpu engine-bench": curve(found["engine-bench"]["measured"]),
         "gpu burst": burst(found["burst"]["measured"]),
+        "gpu priority": ranked(found["priority"]["measured"]),
+        "gpu restart": restarts(found["restart"]["measured"]),
+        "gpu startup": starts(found["startup"]["measured"]),
         "gpu agreement": agreement(found["agreement"]["measured"]),
     }
 
@@ -148,6 +151,43 @@ def burst(measured: Json) -> str:
         ("mean GPU utilization, nvidia-smi / scraped", f"{used['smiPercent']:.1f} / {used['scrapedPercent']:.1f} %"),
     ]
     return table(("", "burst"), rows)
+
+
+def ranked(measured: Json) -> str:
+    """Return what became of each class, and how long its requests waited."""
+    rows = []
+    for name, words in (("alone", "high, alone"), ("high", "high, beside the low class"), ("low", "low")):
+        one, wait = measured[name], measured[name]["ttftSeconds"]
+        times = " / ".join(f"{1000 * wait[percent]:,.0f}" for percent in ("p50", "p90", "p99"))
+        rows.append((words, str(one["sent"]), str(one["served"]), str(one["shed"]), times))
+    return table(("class", "sent", "served", "turned away", "time to first token, ms: p50 / p90 / p99"), rows)
+
+
+def restarts(measured: Json) -> str:
+    """Return what became of the requests beside each kind of end."""
+    rows = []
+    for name, words in (("operator", "the operator's pod is killed"), ("drain", "an engine's pod is drained")):
+        one = measured[name]["requests"]
+        rows.append((words, str(one["sent"]), str(one["served"]), str(len(one["failures"])), ""))
+    one, back = measured["engine"]["requests"], measured["engine"]["backSeconds"]
+    lost = str(one["sent"] - one["served"] - one["shed"])
+    rows.append(("an engine's process is killed", str(one["sent"]), str(one["served"]), lost, f"{back:.0f}"))
+    return table(("while", "sent", "served", "failed", "both replicas ready again after, s"), rows)
+
+
+def starts(measured: Json) -> str:
+    """Return the phases of the start that compiled longest, and of those with a filled cache."""
+    cold, _ = startup.cold_and_warm(measured["starts"])
+    filled = [one["phases"] for one in measured["starts"] if cold is not None and one["pod"] != cold["pod"]]
+    names = ("total", "import", "load_weights", "compile", "capture_graphs")
+
+    def row(words: str, phases: list[dict[str, float]]) -> tuple[str, ...]:
+        spans = ({round(one[name], 1) for one in phases} for name in names)
+        return (words, *(" to ".join(f"{one:.1f}" for one in sorted({min(span), max(span)})) for span in spans))
+
+    rows = [row("empty", [cold["phases"]])] if cold is not None else []
+    head = ("compile cache", *(f"{name.replace('_', ' ')}, s" for name in names))
+    return table(head, [*rows, row(f"filled, {len(filled)} starts", filled)])
 
 
 def agreement(measured: Json) -> str:

@@ -13,6 +13,7 @@ from typing import Any
 
 from gpu import host, image, models, overlay
 from gpu.budget import Budget
+from gpu.in_pod import sitecustomize
 from gpu.overlay import ENGINE_CONTAINER
 from testbed import diagnosis
 from testbed.cluster import Cluster
@@ -291,8 +292,11 @@ def resource(
 
 def set_up(budget: Budget, work: Path, out: Path, *, shares: int, index: int, rehearsal: Path | None) -> Scene:
     """Bring the cluster up and the operator in; all of it is taken up where an earlier run left it."""
-    found = host.gpu()
-    gpus = Gpus(shares, found.product, found.memory_mebibytes) if found else _WITHOUT_GPU
+    present = host.gpus()
+    found = present[0] if present else None
+    gpus = Gpus(shares * len(present), found.product, found.memory_mebibytes) if found else _WITHOUT_GPU
+    if len(present) > 1:
+        sitecustomize.make(work / "shares", len(present), shares)
     provider = EmbeddedCluster(index)
     cluster = provider.up(gpus)
     site = rehearsal or work / "site"
@@ -338,7 +342,7 @@ def _stage(scene: Scene, work: Path) -> None:
     cache = work / "engine-cache"
     cache.mkdir(exist_ok=True)
     cache.chmod(0o777)
-    added = overlay.manifests(host.overlay(work, scene.site, REPOSITORY), NAMESPACE)
+    added = overlay.manifests(host.overlay(work, scene.site, REPOSITORY, several=(work / "shares").is_dir()), NAMESPACE)
     scene.cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": added}))
     scene.wait(lambda: _is_overlaid(scene), "the API server applies the overlay", 60)
     claims = [

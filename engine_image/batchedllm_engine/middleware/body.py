@@ -1,7 +1,7 @@
 """Reading and rewriting the body of a request: what the engine gets is what was checked here."""
 
 import json
-from collections.abc import Mapping, Set
+from collections.abc import Mapping
 from typing import Any, Final, NoReturn
 
 from batchedllm_engine.middleware.cost import OUTPUT_FIELDS
@@ -62,7 +62,7 @@ def withheld_fields(endpoint: Inference) -> frozenset[str]:
     return frozenset() if endpoint.takes_priority else frozenset({"priority"})
 
 
-def rewritten(raw: bytes, body: Mapping[str, Any], changed: Mapping[str, int], withheld: Set[str]) -> bytes:
+def rewritten(raw: bytes, body: Mapping[str, Any], changed: Mapping[str, int], withheld: frozenset[str]) -> bytes:
     """Return the body with the changed fields and without those that are withheld.
 
     Where the client sent none of them they are put before its own fields, which stay as they are, byte by byte.

@@ -1,0 +1,1 @@
+"""What runs in the engine's pods of the harness, beside the product."""
