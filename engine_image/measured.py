@@ -1,8 +1,8 @@
 """What was measured on GPUs, as the tables and pictures of docs/engine.md: from engine_image/bench/*.json.
 
-`profile_NAME.json` and `overhead_NAME.json` are what engine_image/bench/on_gpu.py writes, `gpu_exporter_NAME.json` what
-engine_image/bench/gpu_exporter.py does; NAME is the card. The runs of tests/gpu, in a cluster, are told beside them.
-`make generate` writes the page's generated parts.
+`profile_NAME.json` and `overhead_NAME.json` are what engine_image/bench/on_gpu.py writes, `gpu_exporter_NAME.json` and
+`middleware_share_NAME.json` what the scripts of these names there do; NAME is the card, or cpu. The runs of tests/gpu,
+in a cluster, are told beside them. `make generate` writes the page's generated parts.
 """
 
 import json
@@ -154,6 +154,24 @@ def _cluster_overhead(run: Result | None) -> list[tuple[str, ...]]:
     ]
 
 
+def middleware(folder: Path) -> str:
+    """Return what the middleware costs, where requests of one process went through it and around it in turns."""
+    names = ("tokensPerSecond", "microsecondsPerToken")
+    rows = [
+        (where, str(one["requestsAtOnce"]), str(len(one["pairs"])), *(_ratio(one["ratio"][name]) for name in names))
+        for where, one in results(folder, "middleware_share")
+    ]
+    columns = (
+        *("engine", "streams at once", "pairs", "tokens/s, through by around: median; mean ± standard error"),
+        "the API server's processor time a token, the same",
+    )
+    return _table(columns, rows) if rows else f"{NOTHING}\n"
+
+
+def _ratio(one: Result) -> str:
+    return f"{one['median']:.3f}; {one['mean']:.3f} ± {one['standardError']:.3f}"
+
+
 def exporter(folder: Path) -> str:
     """Return the exporter's values beside nvidia-smi's."""
     rows = [
@@ -175,6 +193,7 @@ PARTS: Final[Mapping[str, Callable[[Path], str]]] = {
     "curves": curves,
     "static": static,
     "overhead": overhead,
+    "middleware": middleware,
     "exporter": exporter,
 }
 """The generated parts of the page, by name."""

@@ -12,6 +12,7 @@ from typing import Final
 
 from prometheus_client import REGISTRY, CollectorRegistry
 
+from batchedllm_engine.garbage import look_for_garbage_rarely
 from batchedllm_engine.middleware.configuration import Configuration, ServiceClass
 from batchedllm_engine.middleware.endpoints import Inference
 from batchedllm_engine.middleware.exchange import (
@@ -71,6 +72,7 @@ class AdmissionMiddleware:
         watch_seconds: float = WATCH_SECONDS,
     ) -> None:
         configure_logging()
+        look_for_garbage_rarely()
         path = os.environ.get(CONFIGURATION_VARIABLE)
         self._app = app
         self._process = Process(
@@ -130,7 +132,7 @@ class AdmissionMiddleware:
         if draining:
             raise Refused(DRAINING)
         patience = patience_for(scope["headers"], service_class, settings.configuration)
-        with _limited(exchange, patience):
+        with contextlib.nullcontext() if math.isinf(patience.seconds) else _limited(exchange, patience):
             await self._queue_and_run(exchange, record, endpoint, service_class, settings.configuration)
 
     async def _queue_and_run(
@@ -185,9 +187,6 @@ class AdmissionMiddleware:
 @contextlib.contextmanager
 def _limited(exchange: Exchange, patience: Patience) -> Iterator[None]:
     """Cut the exchange if it takes longer."""
-    if math.isinf(patience.seconds):
-        yield
-        return
     timer = asyncio.get_running_loop().call_later(patience.seconds, exchange.cut, patience.refusal)
     try:
         yield

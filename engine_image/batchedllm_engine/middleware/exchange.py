@@ -30,6 +30,11 @@ class ClientGoneError(Exception):
 class Exchange:
     """The state of one request. `cut` can be called at any time; everything else belongs to the request's task."""
 
+    __slots__ = (
+        "_body", "_listening", "_passes", "_receive", "_send", "_streams_events", "_working", "body_read",
+        "client_gone", "closing", "cut_by", "identity", "is_complete", "scope", "status",
+    )  # fmt: skip
+
     def __init__(self, scope: Scope, receive: Receive, send: Send, identity: bytes) -> None:
         self.scope = scope
         self.identity = identity
@@ -43,6 +48,8 @@ class Exchange:
         """Whether the connection shall not be used again: the server is about to end."""
         self._receive = receive
         self._send = send
+        self._passes: Send | None = None
+        """Where the pieces of an answer go, while the answer is under way."""
         self._body: bytes | None = None
         self._listening: set[asyncio.Timeout] = set()
         self._working: asyncio.Timeout | None = None
@@ -51,7 +58,7 @@ class Exchange:
     def cut(self, refusal: Refusal) -> None:
         """End the request now; the client gets the refusal if nothing was answered, else as the last event."""
         if self.cut_by is None and not self.is_complete:
-            self.cut_by = refusal
+            self.cut_by, self._passes = refusal, None
             now = asyncio.get_running_loop().time()
             for listening in self._listening:
                 listening.reschedule(now)
@@ -75,7 +82,7 @@ class Exchange:
     async def _heard(self) -> Message:
         message = await self._receive()
         if message["type"] == DISCONNECT and not self.is_complete:
-            self.client_gone = True
+            self.client_gone, self._passes = True, None
         return message
 
     async def read_body(self, bounds: Bodies, reserve: Callable[[int], None]) -> bytes:
@@ -139,12 +146,13 @@ class Exchange:
         return await self.next_message()
 
     def _send_for_application(self, message: Message) -> Awaitable[None]:
-        """Pass a message on. An answer has a piece for each token, so nothing of ours is awaited for them."""
-        if self.cut_by is not None or self.client_gone:
-            return _dropped()
-        return self._send(message) if message.get("more_body") else self._send_first_or_last(message)
+        """Pass a message on. An answer has a piece for each token, so next to nothing is done for them."""
+        passes = self._passes
+        return passes(message) if passes is not None and message.get("more_body") else self._send_other(message)
 
-    async def _send_first_or_last(self, message: Message) -> None:
+    async def _send_other(self, message: Message) -> None:
+        if self.cut_by is not None or self.client_gone:
+            return
         if message["type"] == "http.response.start":
             await self._start(message)
             return
@@ -162,6 +170,8 @@ class Exchange:
         if self.closing:
             headers.append((b"connection", b"close"))
         await self._send({**message, "headers": headers})
+        if self.cut_by is None and not self.client_gone:
+            self._passes = self._send
 
     async def _end_early(self, refusal: Refusal) -> None:
         if self.client_gone or self.is_complete:
@@ -172,10 +182,6 @@ class Exchange:
             await self._send({"type": "http.response.body", "body": refusal.event(), "more_body": False})
             self.is_complete = True
         # Otherwise the server closes the connection: a body that is cut short must not look whole.
-
-
-async def _dropped() -> None:
-    """Say nothing: nobody listens any more."""
 
 
 def _check_announced(scope: Scope, bounds: Bodies) -> None:

@@ -36,6 +36,8 @@ class SettingsSource:
         self._path = path
         self._read = read
         self._seen: tuple[bytes, ...] | str | None = None
+        self._parsed: tuple[bytes | None, Configuration] = (None, Configuration())
+        """The last content that could be parsed, and what it says: to parse takes far longer than to read."""
 
     def poll(self) -> Settings | None:
         """Return the settings if they changed since the last call. Raise ConfigurationError once a bad change."""
@@ -53,7 +55,9 @@ class SettingsSource:
         if self._path is None:
             return (), Configuration()
         content = self._read(self._path)
-        configuration = parse_configuration(content, str(self._path))
+        if content != self._parsed[0]:
+            self._parsed = content, parse_configuration(content, str(self._path))
+        configuration = self._parsed[1]
         if configuration.api_keys is None:
             return (content,), configuration
         return (content, self._read(Path(configuration.api_keys.file))), configuration

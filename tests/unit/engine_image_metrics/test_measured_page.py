@@ -43,6 +43,16 @@ OVERHEAD = {
 }
 
 
+SHARE = {
+    "requestsAtOnce": 256,
+    "ratio": {
+        "tokensPerSecond": {"median": 0.9912, "mean": 0.99, "standardError": 0.01},
+        "microsecondsPerToken": {"median": 1.03, "mean": 1.02, "standardError": 0.004},
+    },
+    "pairs": [{}, {}, {}],
+}
+
+
 MACHINE = {"gpu": {"name": "NVIDIA H200"}, "engine": "vLLM 0.26.0"}
 CLUSTER_RUNS = {
     "engine-bench": {"machine": MACHINE, "measured": {**PROFILE, "engineVersion": ""}},
@@ -64,6 +74,7 @@ def folder(tmp_path):
 def results(folder):
     (folder / "profile_h200.json").write_text(json.dumps(PROFILE))
     (folder / "overhead_h200.json").write_text(json.dumps(OVERHEAD))
+    (folder / "middleware_share_cpu.json").write_text(json.dumps(SHARE))
     return folder
 
 
@@ -82,6 +93,7 @@ def test_results_become_tables(results):
     assert "| 8 | 1,234 | 10.0 ms | 20.0 ms | 4.0 ms | 2,000 | 20 ms |" in page
     assert "| NVIDIA H200 | 64 | 16 to 512 | 1,000 | 1,800 | 1.80 |" in page
     assert "| NVIDIA H200 | 0.26.0 | 256 | 2 | 0.9980 ± 0.0010 | 0.9960 to 1.0000 |" in page
+    assert "| cpu | 256 | 3 | 0.991; 0.990 ± 0.010 | 1.030; 1.020 ± 0.004 |" in page
     assert "old" not in page
 
 

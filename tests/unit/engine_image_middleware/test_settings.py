@@ -35,6 +35,15 @@ def test_each_change_is_seen_once_and_the_keys_are_part_of_it():
     assert (read.keys.find(b"first-key"), source.poll()) == (None, None)
 
 
+def test_a_configuration_that_has_not_changed_is_not_parsed_again():
+    files = Files({"c": b"apiKeys: {file: k}", "k": b"keys: [{name: a, key: first-key, class: default}]"})
+    source = SettingsSource(Path("c"), files)
+    before = source.poll()
+    files["k"] = b"keys: [{name: a, key: second-key, class: default}]"
+
+    assert source.poll().configuration is before.configuration
+
+
 @pytest.mark.parametrize(
     "bad",
     [
