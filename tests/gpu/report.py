@@ -100,18 +100,22 @@ def planned(measured: Json) -> str:
 
 def costs(measured: Json) -> str:
     """Return the overhead with its interval, and what it costs the processor."""
-    pairs, processor = measured["streamed"], measured.get("frontendMicrosecondsPerToken")
-    low, high = overhead.interval(pairs)
-    rows = [
-        ("pairs of runs", str(len(pairs))),
-        ("tokens/s, bare / ours", " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True))),
-        ("fewer with ours: median", f"{overhead.overhead_percent(pairs):+.2f} %"),
-        ("95 % interval of it", f"{low:+.2f} to {high:+.2f} %"),
-    ]
-    if processor:
-        times = " / ".join(f"{median(one):.1f}" for one in zip(*processor, strict=True))
-        rows.append(("the API server's processor time a token, bare / ours", f"{times} µs"))
-    return table(("", f"{measured['batch']} streams"), rows)
+    rows = []
+    for answers in (one for one in overhead.ANSWERS if one in measured):
+        pairs, processor = measured[answers], measured[overhead.frontend_key(answers)]
+        low, high = overhead.interval(pairs)
+        rows.append(
+            (
+                f"{measured['batch']} at once, {answers}",
+                str(len(pairs)),
+                " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True)),
+                f"{overhead.overhead_percent(pairs):+.2f} %",
+                f"{low:+.2f} to {high:+.2f} %",
+                " / ".join(f"{median(one):.1f}" for one in zip(*processor, strict=True)),
+            )
+        )
+    head = ("answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median", "95 % interval of it")
+    return table((*head, "API server's processor time a token, bare / ours, µs"), rows)
 
 
 def curve(measured: Json) -> str:
