@@ -1,8 +1,8 @@
 """What our plugin, exporter and middleware cost: a bare engine and ours, each full in turns on the same GPU.
 
 256 clients in a closed loop keep the batch full; the engine's own counter says how many tokens it made meanwhile. With
-streams it is the API server that is full, of which a piece for each token asks a turn; with whole answers it is the GPU.
-Both engines are on the GPU all the time and only one of them works. Clients are processes of their own.
+streams it is the API server that is full, as each token is a piece to be sent; with whole answers it is the GPU. Both
+engines are on the GPU all the time and only one of them works. Clients are processes of their own.
 """
 
 import asyncio
