@@ -16,18 +16,20 @@ from batchedllm.sim.fleet.fixed import Fixed
 from batchedllm.sim.fleet.simulation import simulate
 from batchedllm.sim.judge.comparison import start_of
 from bench.scaling.cases import STARTUPS, World, traffic
+from bench.scaling.tasks import own
 
 TITLES = ("code x8", "code x6")
 FLEETS = (9, 12, 16, 20)
 
 
 def main() -> None:
-    """Print a table: A and replica-hours of each fleet."""
+    """Print a table: A and replica-hours of each fleet, and of the operator's policy."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--traces", type=Path, required=True, metavar="DIR")
     folder = parser.parse_args().traces
-    print("| traffic | part | start-up s | start |", " | ".join(f"{size} replicas: A / hours" for size in FLEETS), "|")
-    print("| --- | --- | ---: | ---: |", " | ".join("---:" for _ in FLEETS), "|")
+    fleets = " | ".join(f"{size} replicas: A / hours" for size in FLEETS)
+    print("| traffic | part | start-up s | start |", fleets, "| ours |")
+    print("| --- | --- | ---: | ---: |", " | ".join("---:" for _ in FLEETS), "| ---: |")
     for title in TITLES:
         capacity = capacity_of(traffic(folder, World(title, "whole")), World(title).settings, 1).tokens_per_second
         for part in ("second", "whole"):
@@ -35,7 +37,8 @@ def main() -> None:
                 world = World(title, part, startup)
                 requests = traffic(folder, world)
                 settings = replace(world.settings, start_replicas=start_of(requests, world.settings, capacity))
-                scores = [simulate(requests, Fixed(size, interval_seconds=0.0), settings, 1) for size in FLEETS]
+                policies = [*(Fixed(size, interval_seconds=0.0) for size in FLEETS), own(world, "", capacity)]
+                scores = [simulate(requests, one, settings, 1) for one in policies]
                 cells = (f"{score.attainment:.3f} / {score.replica_hours:.1f}" for score in scores)
                 print(
                     f"| {title} | {part} | {startup} | {settings.start_replicas} |", " | ".join(cells), "|", flush=True
