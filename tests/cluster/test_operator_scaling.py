@@ -27,6 +27,10 @@ def status(models: Models, name: str = "opt") -> dict[str, Any]:
     return (models.get("batchedllm", name) or {}).get("status") or {}
 
 
+def decisions(models: Models) -> list[dict[str, Any]]:
+    return list(status(models)["decisions"])
+
+
 def ready_pods(models: Models) -> dict[str, dict[str, Any]]:
     """Ready pods of replicas, by name."""
     pods = models.list("pods")
@@ -172,4 +176,53 @@ def test_a_replica_that_no_node_takes_is_given_up_with_the_schedulers_words(
     )
     assert (limited["status"], limited["reason"]) == ("True", "Unschedulable")
     assert "didn't match pod anti-affinity rules" in limited["message"]
-    assert "capacityGivenUp" in [one["winner"] for one in status(models)["decisions"]]
+    assert "capacityGivenUp" in [one["winner"] for one in decisions(models)]
+
+
+def test_a_budget_pays_for_one_more_replica_and_says_why_it_pays_for_no_third(
+    start_operator: StartOperator, models: Models, sim_image: str
+) -> None:
+    operator = start_operator("--scrape-interval-seconds", "0.5")
+    operator.wait_until_leading()
+    models.apply(
+        "opt",
+        engine={"image": sim_image, **ENGINE},
+        batching={"maxNumSeqs": 1},
+        scaling={
+            "maxReplicas": 3,
+            "budget": {"replicaHoursPerDay": 26},
+            "signals": {"queueDepth": {"perReplica": 1, "drainSeconds": 1}},
+        },
+    )
+    (pod,) = eventually(lambda: ready_pods(models), seconds=60).values()
+    for _ in range(8):
+        busy(pod["status"]["podIP"])
+
+    eventually(lambda: replicas(models) == 2, what="the replica that the budget pays for")
+    limited = eventually(
+        lambda: (said := models.condition("opt", "ScalingLimited")).get("reason") == "AtBudget" and said,
+        what="ScalingLimited tells of the budget",
+    )
+    assert "budget (2)" in limited["message"]
+    assert any("of 26 replica-hours of a day are spent, so at most 2" in one["reason"] for one in decisions(models))
+    assert replicas(models) == 2
+    assert 0 <= operator.metric("batchedllm_operator_budget_spent_replica_hours", 'name="opt"') < 26
+
+
+def test_gpus_that_draw_more_than_their_target_bring_a_replica(
+    start_operator: StartOperator, models: Models, sim_image: str
+) -> None:
+    """One stream alone: its GPU draws three times as much as an idle one, and nothing else asks for a second."""
+    start_operator("--scrape-interval-seconds", "0.5").wait_until_leading()
+    models.apply(
+        "opt",
+        engine={"image": sim_image, **ENGINE},
+        scaling={"maxReplicas": 2, "signals": {"gpuPower": {"targetWatts": 150}}},
+    )
+    (pod,) = eventually(lambda: ready_pods(models), seconds=60).values()
+    busy(pod["status"]["podIP"])
+
+    eventually(lambda: replicas(models) == 2, what="a second replica")
+    made = next(one for one in decisions(models) if one["to"] == 2)
+    assert made["winner"] == "gpuPower"
+    assert "W, target 150 W" in made["reason"]
