@@ -1,8 +1,8 @@
 """How often the API server's Python looks for cyclic garbage.
 
-By default it does after every 700 more containers, and each streamed token makes some: with 256 streams an eighth of
-the processor's time of vLLM's API server goes there, and hardly a cycle is found. Python frees all else at once by
-counting references, so a rarer look costs a few MiB. vLLM itself keeps what lives for ever out of it (gc.freeze).
+By default it does after every 700 more containers, and each streamed token makes some: under hundreds of streams a good
+part of the time of vLLM's API server goes there. Python frees all that is in no cycle at once, by counting references.
+vLLM itself keeps what lives for ever out of it (gc.freeze).
 """
 
 import gc

@@ -12,7 +12,6 @@ load that keeps so many streams open. What the plugin and the exporter take is i
 
 import argparse
 import asyncio
-import contextlib
 import gc
 import json
 import os
@@ -20,16 +19,15 @@ import platform
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
+from functools import partial
 from multiprocessing import get_context
 from pathlib import Path
-from random import Random
 from statistics import mean, median, stdev
 from typing import Any, Final
 
+from on_gpu import generated, send
+
 from batchedllm_engine.bench import engine as engines
-from batchedllm_engine.bench import load
-from batchedllm_engine.bench.asks import mixed
-from batchedllm_engine.bench.metrics_page import read_page
 from batchedllm_engine.middleware import AdmissionMiddleware
 
 AROUND: Final = "x-around-the-middleware"
@@ -54,39 +52,20 @@ class Switch:
         await (self._around if is_around else self._through)(scope, receive, send)
 
 
-def send(address: str, at_once: int, seconds: float, seed: int, *, around: bool) -> None:
-    """Be one process that keeps streams open for some time. Raises RuntimeError if one failed."""
-
-    async def run() -> None:
-        random, answers = Random(seed), []  # noqa: S311 - lengths and prompts
-        asks = mixed(100 * at_once, PROMPT_TOKENS, *OUTPUT_TOKENS, random)
-        async with load.client(address, "bench", random, {AROUND: "1"} if around else {}) as client:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(client.closed(asks, at_once, answers), seconds)
-        if answers and load.first_error(answers) is not None:
-            raise RuntimeError(load.first_error(answers))
-
-    asyncio.run(run())
-
-
-async def _page(address: str) -> float:
-    async with engines.looks(address, {}) as look, look._session.get(f"{address}/metrics") as response:  # noqa: SLF001
-        return read_page(await response.text()).generated_tokens
-
-
 def look(address: str, process: int) -> tuple[float, float, float]:
     """Return when it is, the tokens made, and the seconds of the processor's time that the API server took."""
-    tokens = asyncio.run(_page(address))
+    tokens, now = generated(address)
     fields = Path(f"/proc/{process}/stat").read_text("utf-8").rpartition(")")[2].split()
-    return time.monotonic(), tokens, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    return now, tokens, (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def window(pool: ProcessPoolExecutor, address: str, process: int, at_once: int, *, around: bool) -> dict[str, float]:
     """Load the engine one way, and return its tokens a second and the API server's microseconds a token."""
     seconds, seed = FILL_SECONDS + WINDOW_SECONDS + 0.3, time.monotonic_ns()
-    sending = [
-        pool.submit(send, address, at_once // WORKERS, seconds, seed + place, around=around) for place in range(WORKERS)
-    ]
+    load = partial(
+        send, prompt_tokens=PROMPT_TOKENS, output_tokens=OUTPUT_TOKENS, headers={AROUND: "1"} if around else {}
+    )
+    sending = [pool.submit(load, address, at_once // WORKERS, seconds, seed + place) for place in range(WORKERS)]
     time.sleep(FILL_SECONDS)
     first = look(address, process)
     time.sleep(WINDOW_SECONDS)

@@ -185,14 +185,23 @@ def measure(options: argparse.Namespace, address: str, model: str) -> dict[str, 
     return found
 
 
-def send(address: str, at_once: int, seconds: float, seed: int) -> int:
+def send(
+    address: str,
+    at_once: int,
+    seconds: float,
+    seed: int,
+    *,
+    prompt_tokens: int = PROMPT_TOKENS,
+    output_tokens: tuple[int, int] = OUTPUT_TOKENS,
+    headers: Mapping[str, str] | None = None,
+) -> int:
     """Be one process that keeps requests running for some time; return the tokens of those that were answered."""
 
     async def run() -> int:
         random = Random(seed)  # noqa: S311 - lengths and prompts
-        asks = mixed(100 * at_once, PROMPT_TOKENS, *OUTPUT_TOKENS, random)
+        asks = mixed(100 * at_once, prompt_tokens, *output_tokens, random)
         answers: list[load.Answer] = []
-        async with load.client(address, "bench", random, {}) as client:
+        async with load.client(address, "bench", random, dict(headers or {})) as client:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(client.closed(asks, at_once, answers), seconds)
         if answers and load.first_error(answers) is not None:

@@ -111,11 +111,20 @@ def costs(measured: Json) -> str:
                 " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True)),
                 f"{overhead.overhead_percent(pairs):+.2f} %",
                 f"{low:+.2f} to {high:+.2f} %",
-                " / ".join(f"{median(one):.1f}" for one in zip(*processor, strict=True)),
+                " / ".join(f"{min(one):.0f} to {max(one):.0f}" for one in zip(*processor, strict=True)),
+                " / ".join(
+                    _busy(speeds, times)
+                    for speeds, times in zip(zip(*pairs, strict=True), zip(*processor, strict=True), strict=True)
+                ),
             )
         )
     head = ("answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median", "95 % interval of it")
-    return table((*head, "API server's processor time a token, bare / ours, µs"), rows)
+    return table((*head, "API server's time a token, bare / ours, µs", "its share of a processor"), rows)
+
+
+def _busy(tokens_per_second: tuple[float, ...], microseconds: tuple[float, ...]) -> str:
+    shares = [speed * time / 1e6 for speed, time in zip(tokens_per_second, microseconds, strict=True)]
+    return f"{min(shares):.2f} to {max(shares):.2f}"
 
 
 def curve(measured: Json) -> str:
@@ -164,7 +173,9 @@ def ranked(measured: Json) -> str:
         one, wait = measured[name], measured[name]["ttftSeconds"]
         times = " / ".join(f"{1000 * wait[percent]:,.0f}" for percent in ("p50", "p90", "p99"))
         rows.append((words, str(one["sent"]), str(one["served"]), str(one["shed"]), times))
-    return table(("class", "sent", "served", "turned away", "time to first token, ms: p50 / p90 / p99"), rows)
+    told = table(("class", "sent", "served", "turned away", "time to first token, ms: p50 / p90 / p99"), rows)
+    alone, beside = (measured[name]["ttftSeconds"]["p99"] for name in ("alone", "high"))
+    return f"{told}\n\nThe high class's p99 beside the low class is {beside / alone:.2f} times that of it alone."
 
 
 def restarts(measured: Json) -> str:

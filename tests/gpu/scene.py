@@ -342,7 +342,7 @@ def _stage(scene: Scene, work: Path) -> None:
     cache = work / "engine-cache"
     cache.mkdir(exist_ok=True)
     cache.chmod(0o777)
-    added = overlay.manifests(host.overlay(work, scene.site, REPOSITORY, several=(work / "shares").is_dir()), NAMESPACE)
+    added = overlay.manifests(host.overlay(work, scene.site, REPOSITORY, several=len(host.gpus()) > 1), NAMESPACE)
     scene.cluster.kubectl("apply", "-f", "-", stdin=json.dumps({"apiVersion": "v1", "kind": "List", "items": added}))
     scene.wait(lambda: _is_overlaid(scene), "the API server applies the overlay", 60)
     claims = [

@@ -61,7 +61,8 @@ class Exchange:
             self.cut_by, self._passes = refusal, None
             now = asyncio.get_running_loop().time()
             for listening in self._listening:
-                listening.reschedule(now)
+                if not listening.expired():  # its own time may be over in the same turn of the loop
+                    listening.reschedule(now)
             if self._working is not None:
                 self._working.reschedule(now + UNWIND_SECONDS)
 

@@ -157,8 +157,6 @@ class Gate:
         started: list[Ticket] = []
         expired: list[Ticket] = []
         for line in self._lines.values():
-            if not line.waiting:
-                continue
             while (ticket := line.first) is not None:
                 if ticket.leaves_queue_at <= now:
                     line.remove(ticket)

@@ -22,11 +22,14 @@ _PARALLEL = re.compile(r"--(?:tensor|pipeline)-parallel-size=(\d+)")
 
 
 def make(folder: Path, gpus: int, shares: int) -> None:
-    """Make the files, which anybody may lock."""
+    """Make the files, which anybody may lock, and take away those of an earlier number of shares."""
     folder.mkdir(parents=True, exist_ok=True)
-    for gpu in range(gpus):
-        for share in range(shares):
-            (folder / f"{gpu}-{share}").touch(mode=0o644)
+    names = {f"{gpu}-{share}" for gpu in range(gpus) for share in range(shares)}
+    for name in names:
+        (folder / name).touch(mode=0o644)
+    for file in folder.iterdir():
+        if file.name not in names:
+            file.unlink()
 
 
 def gpus_needed(arguments: Sequence[str]) -> int:

@@ -38,6 +38,18 @@ async def test_a_request_that_is_cut_while_its_body_arrives_is_told_why():
     assert refused.value.refusal is OVER
 
 
+async def test_a_cut_in_the_very_turn_in_which_the_body_is_too_late_is_told_and_breaks_nothing():
+    one = exchange()
+    reading = asyncio.create_task(one.read_body(Bodies.model_construct(seconds=0.0), held))
+    await asyncio.sleep(0)  # it listens
+    await asyncio.sleep(0)  # and its time is over, which it does not know yet
+    one.cut(OVER)
+
+    with pytest.raises(Refused) as refused:
+        await reading
+    assert refused.value.refusal is OVER
+
+
 async def test_one_that_was_cut_before_is_not_read_at_all():
     async def never():
         raise AssertionError("nothing is to be read")

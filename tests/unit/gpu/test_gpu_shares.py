@@ -66,6 +66,13 @@ def test_an_engine_of_two_ranks_gets_two_gpus_and_none_where_there_is_one(tmp_pa
     assert choose({SHARES: str(tmp_path)}, SERVE) == "0", "and what was locked in vain is free again"
 
 
+def test_fewer_shares_than_in_an_earlier_run_leave_none_of_its_files(tmp_path):
+    make(tmp_path, gpus=2, shares=4)
+    make(tmp_path, gpus=2, shares=1)
+
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["0-0", "1-0"]
+
+
 @pytest.mark.parametrize("environment", [{}, {SHARES: "/no/such/folder", VISIBLE: "3"}])
 def test_without_shares_or_where_the_gpus_are_told_nothing_is_chosen(environment):
     assert choose(environment, SERVE) == ""
