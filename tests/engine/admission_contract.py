@@ -112,7 +112,7 @@ class Client:
 
 async def no_client_sets_its_own_priority(client: Client) -> None:
     """Low requests that claim the highest priority in body and header are begun after high ones that claim nothing."""
-    busy = [asyncio.create_task(client.ask("normal", LONG // 3)) for _ in range(BATCH)]
+    busy = [asyncio.create_task(client.ask("normal", LONG)) for _ in range(BATCH)]
     await _until_running(client, BATCH)
     claims = {"priority": -1000, "headers": {"X-Vllm-Priority": "-1000"}}
     low = [asyncio.create_task(client.ask("low", LONG // 10, **claims)) for _ in range(BATCH)]
