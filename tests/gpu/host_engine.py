@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import product
 from pathlib import Path
 from typing import IO
 
@@ -15,15 +16,16 @@ from gpu.scene import Scene, SceneError, fetched
 
 _START_SECONDS = 260
 _STOP_SECONDS = 20
+_FIRST_PORT = 18101
 MODEL = "llama-3.1-8b"
 FLAGS = [
-    "--gpu-memory-utilization=0.4",
+    "--gpu-memory-utilization=0.2",
     "--kv-cache-memory-bytes=9G",
-    "--max-model-len=2048",
+    "--max-model-len=8704",
     "--max-num-seqs=256",
     "--max-num-batched-tokens=8192",
 ]
-"""The cache is given, so that two engines can start at once: 256 x 256 tokens need 8.6 GB."""
+"""The cache is given, so that several engines can start at once: 256 x 256 tokens need 8.6 GB."""
 MIDDLEWARE = "batchedllm_engine.middleware.AdmissionMiddleware"
 ADMISSION = """\
 classes:
@@ -128,15 +130,17 @@ def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, o
 
 
 @contextlib.contextmanager
-def pair(scene: Scene) -> Iterator[tuple[HostEngine, HostEngine]]:
-    """Run both kinds on the same GPU while the block runs: (bare, ours)."""
+def pairs(scene: Scene, *intervals: int) -> Iterator[list[tuple[HostEngine, HostEngine]]]:
+    """Run (bare, ours) on the same GPU while the block runs, once for each number of tokens in a piece of a stream."""
     engines: list[HostEngine] = []
     try:
-        for name, port, ours in (("bare", 18101, False), ("ours", 18102, True)):
-            engines.append(start(scene, name, MODEL, FLAGS, port, ours=ours))
+        for number, (interval, ours) in enumerate(product(intervals, (False, True))):
+            name = f"{'ours' if ours else 'bare'}-{interval}"
+            flags = [*FLAGS, f"--stream-interval={interval}"] if interval > 1 else FLAGS
+            engines.append(start(scene, name, MODEL, flags, _FIRST_PORT + number, ours=ours))
         for one in engines:
             one.wait(scene.budget.bounded(_START_SECONDS, "the engines' start"))
-        yield engines[0], engines[1]
+        yield list(zip(engines[::2], engines[1::2], strict=True))
     finally:
         for one in engines:
             one.stop()

@@ -29,7 +29,10 @@ def page(text: str, found: dict[str, Json]) -> str:
 
 def parts(found: dict[str, Json]) -> dict[str, str]:
     """Return the generated parts by name."""
-    return {
+    several = (
+        {"gpu tensor-parallel": planned(found["tensor-parallel"]["measured"])} if "tensor-parallel" in found else {}
+    )
+    return several | {
         "gpu machine": machine(found),
         "gpu cases": cases(found),
         "gpu plan-actual": planned(found["plan-actual"]["measured"]),
@@ -106,7 +109,7 @@ def costs(measured: Json) -> str:
         low, high = overhead.interval(pairs)
         rows.append(
             (
-                f"{measured['batch']} at once, {answers}",
+                f"{measured['batch']} at once, {overhead.ANSWERS[answers].words}",
                 str(len(pairs)),
                 " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True)),
                 f"{overhead.overhead_percent(pairs):+.2f} %",

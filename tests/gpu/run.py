@@ -58,6 +58,10 @@ def _case(stage: scene.Scene, name: str, machine: dict[str, object]) -> int:
             flush=True,
         )
         return 1
+    gpus, least = len(host.gpus()), getattr(case, "LEAST_GPUS", 1)
+    if stage.gpu and gpus < least:
+        print(f"gpu: {name} is left out: it needs {least} GPUs, this host has {gpus}", flush=True)
+        return 0
     begin = time.monotonic()
     result = Result(name, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, dict(machine))
     try:

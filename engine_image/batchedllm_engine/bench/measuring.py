@@ -15,7 +15,7 @@ from batchedllm_engine.bench.failures import BenchError, Reason
 from batchedllm_engine.bench.figures import Figures, rounded
 from batchedllm_engine.bench.knee import knee, sweet_spot
 from batchedllm_engine.bench.metrics_page import Page, StepSums
-from batchedllm_engine.bench.profile import BatchPoint, Profile
+from batchedllm_engine.bench.profile import BatchPoint, PrefillPoint, Profile
 from batchedllm_engine.bench.request import Request
 from batchedllm_engine.bench.vllm_bench import VllmBench
 from batchedllm_engine.stat_logger.definitions import BATCH_SIZES
@@ -89,12 +89,16 @@ class Measuring:
             raise BenchError(Reason.NO_ANSWER, words)
 
     async def _prefills(self) -> None:
-        most = min(self.engine.longest_tokens or PREFILLS[-1], self._flag("--max-num-batched-tokens") or PREFILLS[-1])
-        for tokens in (one for one in PREFILLS if one < most):
+        """Measure prompts alone, of each length that one step can read."""
+        longest = self.engine.longest_tokens or PREFILLS[-1] + 1
+        in_a_step = self._flag("--max-num-batched-tokens") or PREFILLS[-1]
+        for tokens in (one for one in PREFILLS if one < longest and one <= in_a_step):
+            before = await self.look.page()
             answers = await self._in_time(self.client.closed([Ask(tokens, 1)] * PREFILL_TRIES, 1))
             seconds = [one.first - one.sent for one in answers or () if one.first is not None]
             if seconds:
-                self.profile.prefill.append((tokens, median(seconds)))
+                reading = (await self.look.page()).reading.since(before.reading)
+                self.profile.prefill.append(PrefillPoint(tokens, median(seconds), reading.mean_seconds))
 
     async def _curve(self) -> None:
         largest = self._flag("--max-num-seqs")

@@ -13,6 +13,7 @@ from batchedllm_engine.metric_definitions import PREFIX
 _CARD = frozenset({"DCGM_FI_DEV_FB_USED", "DCGM_FI_DEV_GPU_UTIL"})
 """Metrics that have a series for each GPU, with its name as a label."""
 GENERATED = "vllm:generation_tokens_total"
+_READING = {f"vllm:request_prefill_time_seconds_{name}": name for name in ("sum", "count")}
 _STEPS = {f"{PREFIX}decode_step{name}_total": name for name in ("s", "_seconds", "_requests")}
 Labels = dict[str, str]
 
@@ -41,6 +42,23 @@ class StepSums:
 
 
 @dataclass(frozen=True, slots=True)
+class ReadingSums:
+    """Counters of the prompts that were read, by the engine's own clock: from being scheduled to the first token."""
+
+    prompts: float = 0.0
+    seconds: float = 0.0
+
+    def since(self, before: "ReadingSums") -> "ReadingSums":
+        """Return what was added."""
+        return ReadingSums(self.prompts - before.prompts, self.seconds - before.seconds)
+
+    @property
+    def mean_seconds(self) -> float | None:
+        """Mean time of a prompt; None without prompts."""
+        return self.seconds / self.prompts if self.prompts > 0 and self.seconds > 0 else None
+
+
+@dataclass(frozen=True, slots=True)
 class Page:
     """One look at the metrics; what the engine does not tell is None or empty."""
 
@@ -50,6 +68,7 @@ class Page:
     generated_tokens: float = 0.0
     decode_steps: dict[str, StepSums] = field(default_factory=dict)
     """By `batch_le`, the smallest of the plugin's batch sizes that the batch is not larger than."""
+    reading: ReadingSums = ReadingSums()
 
 
 def read_page(text: str) -> Page:
@@ -58,6 +77,7 @@ def read_page(text: str) -> Page:
     cache: int | None = None
     generated = 0.0
     sums: dict[str, dict[str, float]] = {}
+    reading = dict.fromkeys(_READING.values(), 0.0)
     for name, labels, value in _samples(text):
         if name in _CARD:
             cards[labels.get("UUID", "")] = labels.get("modelName", "")
@@ -65,13 +85,22 @@ def read_page(text: str) -> Page:
             cache = (cache or 0) + _cache_tokens(labels) or None
         elif name == GENERATED:
             generated += value
+        elif name in _READING:
+            reading[_READING[name]] += value
         elif name in _STEPS:
             row = sums.setdefault(labels["batch_le"], {})
             row[_STEPS[name]] = row.get(_STEPS[name], 0.0) + value
     steps = {
         size: StepSums(row.get("s", 0), row.get("_seconds", 0), row.get("_requests", 0)) for size, row in sums.items()
     }
-    return Page(next(iter(cards.values()), None), len(cards), cache, generated, steps)
+    return Page(
+        next(iter(cards.values()), None),
+        len(cards),
+        cache,
+        generated,
+        steps,
+        ReadingSums(reading["count"], reading["sum"]),
+    )
 
 
 def _samples(text: str) -> Iterator[tuple[str, Labels, float]]:

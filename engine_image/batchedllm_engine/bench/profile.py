@@ -45,6 +45,27 @@ class BatchPoint:
         return {"batch": self.batch, **self.figures.to_json(), **told}
 
 
+@dataclass(frozen=True, slots=True)
+class PrefillPoint:
+    """A prompt that was alone in the engine: when its answer's first token came, and how long reading it took."""
+
+    tokens: int
+    first_token_seconds: float
+    """At the client, with all that lies between."""
+    step_seconds: float | None = None
+    """By the engine's own clock; None where it does not tell."""
+
+    @property
+    def seconds(self) -> float:
+        """What is known best."""
+        return self.first_token_seconds if self.step_seconds is None else self.step_seconds
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        told = {} if self.step_seconds is None else {"stepSeconds": rounded(self.step_seconds)}
+        return {"tokens": self.tokens, "seconds": rounded(self.first_token_seconds), **told}
+
+
 @dataclass(slots=True)
 class Profile:
     """What was measured so far."""
@@ -59,8 +80,7 @@ class Profile:
     output_tokens: int
     kv_cache_tokens: int | None
     curve: list[BatchPoint] = field(default_factory=list)
-    prefill: list[tuple[int, float]] = field(default_factory=list)
-    """Prompt tokens, and seconds until their answer's first token."""
+    prefill: list[PrefillPoint] = field(default_factory=list)
     knee: Knee | None = None
     limit_seconds: float | None = None
     sweet_spot: int | None = None
@@ -87,7 +107,7 @@ class Profile:
             "knots": [[tokens, rounded(seconds)] for tokens, seconds in knots(self.curve, self.prefill)],
             **self._verdict(),
             "curve": [one.to_json() for one in self.curve],
-            "prefill": [{"tokens": tokens, "seconds": rounded(seconds)} for tokens, seconds in self.prefill],
+            "prefill": [one.to_json() for one in self.prefill],
             "streams": self.streams,
             **({} if self.static is None else {"static": self.static}),
             "leftOut": self.left_out,
@@ -105,7 +125,7 @@ class Profile:
             "knots": [[tokens, rounded(seconds)] for tokens, seconds in knots(self.curve, self.prefill)],
             **self._verdict(),
             "curve": [_short(one) for one in self.curve],
-            "prefill": [[tokens, rounded(seconds)] for tokens, seconds in self.prefill],
+            "prefill": [[one.tokens, rounded(one.seconds)] for one in self.prefill],
             **(
                 {}
                 if self.static is None
@@ -128,16 +148,17 @@ class Profile:
         return found
 
 
-def knots(curve: Sequence[BatchPoint], prefill: Sequence[tuple[int, float]]) -> list[tuple[int, float]]:
+def knots(curve: Sequence[BatchPoint], prefill: Sequence[PrefillPoint]) -> list[tuple[int, float]]:
     """Return (tokens in a step, seconds), ascending: steps that decode, then those that read a prompt.
 
-    A decoding step is taken from the engine's own clock where it tells, else it is the median wait between two tokens.
+    Both are taken from the engine's own clock where it tells. Else a decoding step is the median wait between two
+    tokens, and a prompt's step the wait for the first one, with the way of the request and its answer in it.
     Reading keys and values of the contexts, and sampling, are in it as they were at the lengths that were measured.
     """
     decode = {round(one.step_batch or one.batch): one.step_seconds or _decode_seconds(one.figures) for one in curve}
     steps = sorted((tokens, seconds) for tokens, seconds in decode.items() if seconds > 0)
     largest = steps[-1][0] if steps else 0
-    return [*steps, *sorted(one for one in prefill if one[0] > largest and one[1] > 0)]
+    return [*steps, *sorted((one.tokens, one.seconds) for one in prefill if one.tokens > largest and one.seconds > 0)]
 
 
 def _decode_seconds(figures: Figures) -> float:

@@ -24,7 +24,7 @@ def run(scene: Scene, measured: Json) -> None:
     if not is_there(scene):
         raise SceneError("this pack's engine package has no benchmark (batchedllm_engine.bench)")
     if "engine-bench" not in scene.kept:
-        with host_engine.pair(scene) as (_, ours):
+        with host_engine.pairs(scene, 1) as [(_, ours)]:
             measure(scene, ours.address)
     measured |= scene.kept["engine-bench"]
 

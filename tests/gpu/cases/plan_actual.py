@@ -62,19 +62,9 @@ SPECS: dict[str, Json] = {
 
 
 def run(scene: Scene, measured: Json) -> None:
-    """Plan all before any has started, so that none has learned of another; then start each alone, and one again."""
-    names = list(SPECS)
-    scene.apply(*(_resource(scene, name) for name in names))
-    planned = {
-        name: scene.wait(lambda name=name: _plan(scene, name), f"the plan of {name}", _PLAN_SECONDS) for name in names
-    }
-    starts: list[Json] = []
-    measured |= {"starts": starts, "plans": {name: _short(one) for name, one in planned.items()}}
-    for name in names:
-        starts.append(_start(scene, name, planned[name]))
-        if scene.budget.left_seconds < LEAST_SECONDS:
-            break
-    again = _farthest(starts)
+    """Start each alone, and the one that was farthest off again; keep what the operator learned."""
+    compare(scene, measured, SPECS)
+    again = _farthest(measured["starts"])
     if again and scene.budget.left_seconds > LEAST_SECONDS:
         learned = scene.wait(lambda: _plan(scene, again), f"the plan of {again}", 30)
         measured["second"] = _start(scene, again, learned)
@@ -83,13 +73,32 @@ def run(scene: Scene, measured: Json) -> None:
     )
     if corrections.strip():
         measured["corrections"] = json.loads(json.loads(corrections)["data"]["corrections.json"])["corrections"]
+    end(scene, SPECS)
+
+
+def compare(scene: Scene, measured: Json, specs: dict[str, Json]) -> None:
+    """Plan all before any has started, so that none has learned of another; then start each alone."""
+    scene.apply(*(_resource(scene, name, specs[name]) for name in specs))
+    planned = {
+        name: scene.wait(lambda name=name: _plan(scene, name), f"the plan of {name}", _PLAN_SECONDS) for name in specs
+    }
+    starts: list[Json] = []
+    measured |= {"starts": starts, "plans": {name: _short(one) for name, one in planned.items()}}
+    for name in specs:
+        starts.append(_start(scene, name, planned[name]))
+        if scene.budget.left_seconds < LEAST_SECONDS:
+            break
+
+
+def end(scene: Scene, specs: dict[str, Json]) -> None:
+    """Delete them all, as far as the time goes."""
     with contextlib.suppress(SceneError, OutOfTimeError):
-        for name in names:
+        for name in specs:
             scene.stop(name)
 
 
-def _resource(scene: Scene, name: str) -> Json:
-    spec = dict(SPECS[name])
+def _resource(scene: Scene, name: str, settings: Json) -> Json:
+    spec = dict(settings)
     model = spec.pop("model")
     described = None if scene.inspects else f"model-{model}"
     return resource(name, model, replicas=0, described_by=described, **spec)
@@ -174,21 +183,25 @@ def error_percent(start: Json) -> float | None:
 def judge(measured: Json) -> list[Check]:
     """Hold the errors against their bounds, and the second start against the first."""
     errors = {one["name"]: error_percent(one) for one in measured["starts"]}
+    return [*judge_errors(errors, LEAST_RESOURCES), *_second(measured, errors)]
+
+
+def judge_errors(errors: dict[str, float | None], least: int) -> list[Check]:
+    """Hold errors in percent, of at least so many resources, against their bounds. None: it did not start."""
     known = {name: abs(one) for name, one in errors.items() if one is not None}
     broken = sorted(name for name, one in errors.items() if one is None)
     checks = [
-        Check(
-            "resources started and compared", len(known), f"at least {LEAST_RESOURCES}", len(known) >= LEAST_RESOURCES
-        ),
+        Check("resources started and compared", len(known), f"at least {least}", len(known) >= least),
         Check("resources that did not start", broken, "none", not broken),
     ]
-    if known:
-        middle, most = median(known.values()), max(known.values())
-        checks += [
-            Check("median error of KV tokens, %", middle, f"at most {MEDIAN_PERCENT}", middle <= MEDIAN_PERCENT),
-            Check("largest error of KV tokens, %", most, f"at most {MOST_PERCENT}", most <= MOST_PERCENT),
-        ]
-    return [*checks, *_second(measured, errors)]
+    if not known:
+        return checks
+    middle, most = median(known.values()), max(known.values())
+    return [
+        *checks,
+        Check("median error of KV tokens, %", middle, f"at most {MEDIAN_PERCENT}", middle <= MEDIAN_PERCENT),
+        Check("largest error of KV tokens, %", most, f"at most {MOST_PERCENT}", most <= MOST_PERCENT),
+    ]
 
 
 def _second(measured: Json, errors: dict[str, float | None]) -> list[Check]:

@@ -2,7 +2,7 @@
 
 import pytest
 
-from batchedllm_engine.bench.metrics_page import StepSums, read_page
+from batchedllm_engine.bench.metrics_page import ReadingSums, StepSums, read_page
 
 PAGE = """\
 vllm:generation_tokens_total{engine="0",model_name="m"} 100.0
@@ -10,6 +10,9 @@ vllm:generation_tokens_total{engine="1",model_name="m"} 50.0
 batchedllm_engine:decode_steps_total{batch_le="8",engine="0",model_name="m"} 4.0
 batchedllm_engine:decode_step_seconds_total{batch_le="8",engine="0",model_name="m"} 0.08
 batchedllm_engine:decode_step_requests_total{batch_le="8",engine="0",model_name="m"} 28.0
+vllm:request_prefill_time_seconds_sum{engine="0",model_name="m"} 0.5
+vllm:request_prefill_time_seconds_count{engine="0",model_name="m"} 4.0
+vllm:request_prefill_time_seconds_bucket{engine="0",le="0.3",model_name="m"} 4.0
 DCGM_FI_DEV_GPU_UTIL{gpu="0",UUID="a",modelName="NVIDIA H200",GPU_I_PROFILE="",GPU_I_ID=""} 7.0
 DCGM_FI_DEV_GPU_UTIL{gpu="1",UUID="b",modelName="NVIDIA H200",GPU_I_PROFILE="",GPU_I_ID=""} 9.0
 """
@@ -32,6 +35,14 @@ def test_only_what_was_added_counts():
 
     assert added.step_seconds == pytest.approx(0.015)
     assert StepSums().step_seconds is None
+
+
+def test_prompts_are_timed_by_the_engine():
+    reading = read_page(PAGE).reading
+
+    assert reading.mean_seconds == pytest.approx(0.125)
+    assert reading.since(ReadingSums(2, 0.4)).mean_seconds == pytest.approx(0.05)
+    assert read_page("").reading.mean_seconds is None
 
 
 def test_cards_and_tokens_are_summed_up():

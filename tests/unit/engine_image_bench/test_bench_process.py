@@ -35,6 +35,8 @@ def test_an_engine_is_started_measured_and_ended(tmp_path):
     assert profile["gpu"] == "NVIDIA H200"
     assert profile["sweetSpot"]["batch"] == 4
     assert 0.004 < profile["knots"][0][1] < 0.006  # the simulated H200's step, by the engine's own clock
+    assert all(0 < one["stepSeconds"] < one["seconds"] for one in profile["prefill"])
+    assert [one["tokens"] for one in profile["prefill"]] == [512, 2048, 8192]
     assert profile["static"]["ratio"] > 0.9
     assert profile["streams"][0]["arrivals"] == "gamma 2"
     assert len(message.read_bytes()) <= 4096

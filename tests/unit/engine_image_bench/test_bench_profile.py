@@ -10,7 +10,9 @@ from batchedllm.core.benchmark.profile import read_profile
 from batchedllm_engine.bench.figures import Figures, Times
 from batchedllm_engine.bench.knee import knee, sweet_spot
 from batchedllm_engine.bench.picture import svg
-from batchedllm_engine.bench.profile import LARGEST_BYTES, BatchPoint, Profile, knots
+from batchedllm_engine.bench.profile import LARGEST_BYTES, BatchPoint, PrefillPoint, Profile, knots
+
+PROMPTS = [PrefillPoint(512, 0.02), PrefillPoint(2048, 0.07, 0.046)]
 
 
 def point(batch, step_seconds, *, told=True, median=None):
@@ -34,7 +36,7 @@ def profile(batches=(1, 8, 64), **differs):
         "output_tokens": 128,
         "kv_cache_tokens": 900_000,
         "curve": curve,
-        "prefill": [(512, 0.02), (2048, 0.046)],
+        "prefill": PROMPTS,
         "knee": knee(points),
         "limit_seconds": 0.2,
         "sweet_spot": sweet_spot(points, 0.2),
@@ -49,7 +51,12 @@ def test_steps_are_the_engines_where_it_tells_and_else_the_clients_median():
 
 
 def test_a_prompt_is_a_step_only_beyond_the_batches():
-    assert [tokens for tokens, _ in knots([point(600, 0.02)], [(512, 0.02), (2048, 0.046)])] == [600, 2048]
+    assert [tokens for tokens, _ in knots([point(600, 0.02)], PROMPTS)] == [600, 2048]
+
+
+def test_a_prompt_takes_what_the_engine_says_and_else_what_the_client_waited():
+    assert dict(knots([point(1, 0.005)], PROMPTS)) == {1: 0.005, 512: 0.02, 2048: 0.046}
+    assert profile().to_json()["prefill"][1] == {"tokens": 2048, "seconds": 0.07, "stepSeconds": 0.046}
 
 
 def test_the_simulator_reads_the_profile(tmp_path):

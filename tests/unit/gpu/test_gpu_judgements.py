@@ -19,6 +19,7 @@ from gpu.cases import (
     refusal,
     restart,
     startup,
+    tensor_parallel,
 )
 
 RESULTS = Path(__file__).parents[2] / "gpu/results"
@@ -69,6 +70,18 @@ def test_a_second_start_that_is_farther_off_taught_nothing():
     measured = {**PLANNED, "second": start("5", 101_000, 100_000)}
 
     assert failed(plan_actual.judge(measured)) == ["error of 5 at its second start, %"]
+
+
+def test_two_gpus_are_held_to_the_same_bounds_and_none_is_left_out():
+    starts = [start(name, 100_500, 100_000) for name in tensor_parallel.SPECS]
+
+    assert failed(tensor_parallel.judge({"starts": starts})) == []
+    assert failed(tensor_parallel.judge({"starts": starts[1:]})) == ["resources started and compared"]
+    far = [start(name, 104_000, 100_000) for name in tensor_parallel.SPECS]
+    assert failed(tensor_parallel.judge({"starts": far})) == [
+        "median error of KV tokens, %",
+        "largest error of KV tokens, %",
+    ]
 
 
 def test_the_tokens_are_read_off_the_engines_cache_configuration():

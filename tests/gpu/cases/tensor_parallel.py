@@ -1,0 +1,44 @@
+"""Plan = actual where a replica is spread over two GPUs: each rank holds its share, and what they talk through."""
+
+from gpu.cases import plan_actual
+from gpu.results import Check
+from gpu.scene import Json, Scene
+
+LEAST_SECONDS = 60
+LEAST_GPUS = 2
+_EAGER = ("--enforce-eager",)
+SPECS: dict[str, Json] = {
+    "llama-8b-two": {
+        "model": "llama-3.1-8b",
+        "arguments": _EAGER,
+        "gpu": {"perReplica": 2},
+        "memory": {"gpuUtilization": 0.4},
+        "batching": {"maxModelLen": 16384, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
+    },
+    "qwen-7b-two": {
+        "model": "qwen2.5-7b",
+        "arguments": _EAGER,
+        "gpu": {"perReplica": 2},
+        "memory": {"gpuUtilization": 0.3, "kvCacheDtype": "fp8"},
+        "batching": {"maxModelLen": 32768, "maxNumSeqs": 64, "maxNumBatchedTokens": 2048},
+    },
+    "olmoe-two": {
+        "model": "olmoe-1b-7b",
+        "arguments": _EAGER,
+        "gpu": {"perReplica": 2},
+        "memory": {"gpuUtilization": 0.3},
+        "batching": {"maxModelLen": 4096, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
+    },
+}
+
+
+def run(scene: Scene, measured: Json) -> None:
+    """Plan all, then start each alone."""
+    plan_actual.compare(scene, measured, SPECS)
+    plan_actual.end(scene, SPECS)
+
+
+def judge(measured: Json) -> list[Check]:
+    """The bounds of one GPU hold for two."""
+    errors = {one["name"]: plan_actual.error_percent(one) for one in measured["starts"]}
+    return plan_actual.judge_errors(errors, len(SPECS))
