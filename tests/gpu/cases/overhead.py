@@ -27,7 +27,7 @@ LEAST_SECONDS = 300
 BATCH = 256
 SIZES = (64, 192)
 _PAIRS = 12
-_PAIRS_SECONDS = 400.0
+_PAIRS_SECONDS = 360.0
 """No pair is begun after that."""
 _EIGHT = 8
 
