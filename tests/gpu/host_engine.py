@@ -18,14 +18,19 @@ _START_SECONDS = 260
 _STOP_SECONDS = 20
 _FIRST_PORT = 18101
 MODEL = "llama-3.1-8b"
-FLAGS = [
-    "--gpu-memory-utilization=0.2",
-    "--kv-cache-memory-bytes=9G",
-    "--max-model-len=8704",
-    "--max-num-seqs=256",
-    "--max-num-batched-tokens=8192",
-]
-"""The cache is given, so that several engines can start at once: 256 x 256 tokens need 8.6 GB."""
+
+
+def flags(cache: str) -> list[str]:
+    """Return the flags of all engines. The cache is given, so that several can start at once on a GPU."""
+    return [
+        "--gpu-memory-utilization=0.2",
+        f"--kv-cache-memory-bytes={cache}",
+        "--max-model-len=8704",
+        "--max-num-seqs=256",
+        "--max-num-batched-tokens=8192",
+    ]
+
+
 MIDDLEWARE = "batchedllm_engine.middleware.AdmissionMiddleware"
 ADMISSION = """\
 classes:
@@ -85,7 +90,7 @@ class HostEngine:
         self.words.close()
 
 
-def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, ours: bool) -> HostEngine:
+def start(scene: Scene, name: str, model: str, given: list[str], port: int, *, ours: bool) -> HostEngine:
     """Begin to start `vllm serve`, bare or as our image does it: preflight, plugin, exporter and middleware."""
     package = str(scene.work / "engine") if ours else ""
     environment = {**os.environ, **host.engine_environment(package, str(scene.site))}
@@ -101,7 +106,7 @@ def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, o
         "--load-format=dummy",
         "--host=127.0.0.1",
         f"--port={port}",
-        *flags,
+        *given,
     ]
     command = ["vllm", "serve", *arguments]
     if ours:
@@ -130,14 +135,14 @@ def start(scene: Scene, name: str, model: str, flags: list[str], port: int, *, o
 
 
 @contextlib.contextmanager
-def pairs(scene: Scene, *intervals: int) -> Iterator[list[tuple[HostEngine, HostEngine]]]:
+def pairs(scene: Scene, cache: str, *intervals: int) -> Iterator[list[tuple[HostEngine, HostEngine]]]:
     """Run (bare, ours) on the same GPU while the block runs, once for each number of tokens in a piece of a stream."""
     engines: list[HostEngine] = []
     try:
         for number, (interval, ours) in enumerate(product(intervals, (False, True))):
             name = f"{'ours' if ours else 'bare'}-{interval}"
-            flags = [*FLAGS, f"--stream-interval={interval}"] if interval > 1 else FLAGS
-            engines.append(start(scene, name, MODEL, flags, _FIRST_PORT + number, ours=ours))
+            given = [*flags(cache), *([f"--stream-interval={interval}"] if interval > 1 else [])]
+            engines.append(start(scene, name, MODEL, given, _FIRST_PORT + number, ours=ours))
         for one in engines:
             one.wait(scene.budget.bounded(_START_SECONDS, "the engines' start"))
         yield list(zip(engines[::2], engines[1::2], strict=True))

@@ -36,7 +36,7 @@ def parts(found: dict[str, Json]) -> dict[str, str]:
         "gpu machine": machine(found),
         "gpu cases": cases(found),
         "gpu plan-actual": planned(found["plan-actual"]["measured"]),
-        "gpu overhead": costs(found["overhead"]["measured"]),
+        "gpu overhead": costs([found[name]["measured"] for name in ("overhead", "overhead-prompts") if name in found]),
         "gpu engine-bench": curve(found["engine-bench"]["measured"]),
         "gpu burst": burst(found["burst"]["measured"]),
         "gpu priority": ranked(found["priority"]["measured"]),
@@ -101,28 +101,29 @@ def planned(measured: Json) -> str:
     )
 
 
-def costs(measured: Json) -> str:
+def costs(cases: list[Json]) -> str:
     """Return the overhead with its interval, and what it costs the processor."""
-    rows = []
-    for answers in (one for one in overhead.ANSWERS if one in measured):
-        pairs, processor = measured[answers], measured[overhead.frontend_key(answers)]
-        low, high = overhead.interval(pairs)
-        rows.append(
-            (
-                f"{measured['batch']} at once, {overhead.ANSWERS[answers].words}",
-                str(len(pairs)),
-                " / ".join(f"{median(one):,.0f}" for one in zip(*pairs, strict=True)),
-                f"{overhead.overhead_percent(pairs):+.2f} %",
-                f"{low:+.2f} to {high:+.2f} %",
-                " / ".join(f"{min(one):.0f} to {max(one):.0f}" for one in zip(*processor, strict=True)),
-                " / ".join(
-                    _busy(speeds, times)
-                    for speeds, times in zip(zip(*pairs, strict=True), zip(*processor, strict=True), strict=True)
-                ),
-            )
-        )
-    head = ("answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median", "95 % interval of it")
-    return table((*head, "API server's time a token, bare / ours, µs", "its share of a processor"), rows)
+    rows = [_cost(measured, answers) for measured in cases for answers in overhead.ANSWERS if answers in measured]
+    head = ("prompt + answer, tokens", "answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median")
+    return table(
+        (*head, "95 % interval of it", "API server's time a token, bare / ours, µs", "its share of a processor"), rows
+    )
+
+
+def _cost(measured: Json, answers: str) -> tuple[str, ...]:
+    pairs, processor = measured[answers], measured[overhead.frontend_key(answers)]
+    low, high = overhead.interval(pairs)
+    sides = list(zip(zip(*pairs, strict=True), zip(*processor, strict=True), strict=True))
+    return (
+        " + ".join(str(one) for one in measured["sizes"]),
+        overhead.ANSWERS[answers].words,
+        str(len(pairs)),
+        " / ".join(f"{median(speeds):,.0f}" for speeds, _ in sides),
+        f"{overhead.overhead_percent(pairs):+.2f} %",
+        f"{low:+.2f} to {high:+.2f} %",
+        " / ".join(f"{min(times):.0f} to {max(times):.0f}" for _, times in sides),
+        " / ".join(_busy(speeds, times) for speeds, times in sides),
+    )
 
 
 def _busy(tokens_per_second: tuple[float, ...], microseconds: tuple[float, ...]) -> str:

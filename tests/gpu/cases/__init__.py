@@ -13,6 +13,7 @@ from gpu.cases import (
     engine_bench,
     guard,
     overhead,
+    overhead_prompts,
     plan_actual,
     priority,
     refusal,
@@ -24,6 +25,7 @@ from gpu.cases import (
 CASES: dict[str, ModuleType] = {
     "plan-actual": plan_actual,
     "overhead": overhead,
+    "overhead-prompts": overhead_prompts,
     "engine-bench": engine_bench,
     "burst": burst,
     "guard": guard,

@@ -25,11 +25,28 @@ from gpu.scene import Json, Scene, SceneError, fetched, sample
 
 LEAST_SECONDS = 300
 BATCH = 256
-SIZES = (64, 192)
 _PAIRS = 12
 _PAIRS_SECONDS = 360.0
 """No pair is begun after that."""
 _EIGHT = 8
+_CACHE = "9G"
+"""256 x 256 tokens need 8.6 GB."""
+
+
+class Load(NamedTuple):
+    """What clients ask for, how long the batch takes to be full of it, and how long tokens are counted then."""
+
+    prompt_tokens: int
+    output_tokens: int
+    fill_seconds: float
+    count_seconds: float
+
+    def told(self) -> Json:
+        """Return it for the result."""
+        return {"sizes": [self.prompt_tokens, self.output_tokens], "countSeconds": self.count_seconds}
+
+
+LOAD = Load(prompt_tokens=64, output_tokens=192, fill_seconds=1.5, count_seconds=3.0)
 
 
 class Answers(NamedTuple):
@@ -45,49 +62,58 @@ ANSWERS = {
     "streamedByEight": Answers(stream=True, interval=_EIGHT, words="streamed, eight tokens a piece"),
     "whole": Answers(stream=False, interval=1, words="whole"),
 }
-_FILL_SECONDS, _COUNT_SECONDS = 1.5, 3.0
 _MOST_PERCENT = 1.0
-_PROCESSES = 8
+PROCESSES = 8
 _RESAMPLES = 2000
 
 
 def run(scene: Scene, measured: Json) -> None:
     """Warm all up, then pairs whose order alternates, with each kind of answers in turns."""
-    batch, processes = (BATCH, _PROCESSES) if scene.gpu else (32, 2)
-    measured |= {"batch": batch, "sizes": list(SIZES), "flags": host_engine.FLAGS, "countSeconds": _COUNT_SECONDS}
-    context = multiprocessing.get_context("spawn")
+    batch, processes = (BATCH, PROCESSES) if scene.gpu else (32, 2)
+    measured |= {"batch": batch, "flags": host_engine.flags(_CACHE), **LOAD.told()}
     begin = time.monotonic()
-    if scene.gpu:  # the next cases' engine: with an empty cache its start takes as long as these
-        scene.apply(priority.document(scene) if "priority" in scene.wanted else fleet.document(scene))
+    start_next(scene)
     intervals = (1, _EIGHT) if scene.gpu else (1,)  # the stand-in of a rehearsal knows no pieces
-    with host_engine.pairs(scene, *intervals) as pairs:
+    with host_engine.pairs(scene, _CACHE, *intervals) as pairs:
         measured["allReadySeconds"] = time.monotonic() - begin
         by_interval = dict(zip(intervals, pairs, strict=True))
-        with ProcessPoolExecutor(processes, mp_context=context) as pool:
+        with clients(processes) as pool:
             for one in chain(*pairs):
-                counted(pool, one, batch, 0.5, stream=True)
+                counted(pool, one, batch, LOAD._replace(count_seconds=0.5), stream=True)
             begin = time.monotonic()
             for number, answers in product(range(_PAIRS if scene.gpu else 2), ANSWERS):
                 engines = by_interval.get(ANSWERS[answers].interval)
                 if engines and time.monotonic() - begin < _PAIRS_SECONDS:
-                    _pair(pool, engines, batch, measured, answers, swapped=number % 2 == 1)
+                    pair(pool, engines, batch, measured, answers, load=LOAD, swapped=number % 2 == 1)
         if engine_bench.is_there(scene) and "engine-bench" in scene.wanted:
             with contextlib.suppress(SceneError):
                 engine_bench.measure(scene, by_interval[1][1].address)
 
 
-def _pair(
+def start_next(scene: Scene) -> None:
+    """Apply the next cases' resource: with an empty cache its engine's start takes as long as the one of these."""
+    if scene.gpu:
+        scene.apply(priority.document(scene) if "priority" in scene.wanted else fleet.document(scene))
+
+
+def clients(processes: int) -> ProcessPoolExecutor:
+    """Return processes for `counted`."""
+    return ProcessPoolExecutor(processes, mp_context=multiprocessing.get_context("spawn"))
+
+
+def pair(
     pool: ProcessPoolExecutor,
     engines: tuple[HostEngine, HostEngine],
     batch: int,
     measured: Json,
     answers: str,
     *,
+    load: Load,
     swapped: bool,
 ) -> None:
     """Add the tokens a second, and the frontend's microseconds a token, of (bare, ours)."""
     order = reversed(engines) if swapped else engines
-    found = {one.name: counted(pool, one, batch, _COUNT_SECONDS, stream=ANSWERS[answers].stream) for one in order}
+    found = {one.name: counted(pool, one, batch, load, stream=ANSWERS[answers].stream) for one in order}
     for index, name in enumerate((answers, frontend_key(answers))):
         measured.setdefault(name, []).append([found[one.name][index] for one in engines])
 
@@ -98,17 +124,18 @@ def frontend_key(answers: str) -> str:
 
 
 def counted(
-    pool: ProcessPoolExecutor, engine: HostEngine, batch: int, seconds: float, *, stream: bool
+    pool: ProcessPoolExecutor, engine: HostEngine, batch: int, load: Load, *, stream: bool
 ) -> tuple[float, float]:
     """Keep an engine full and return its (tokens a second, microseconds of its frontend's processor time a token)."""
     workers = pool._max_workers
-    end = time.monotonic() + _FILL_SECONDS + seconds + 0.3
+    end = time.monotonic() + load.fill_seconds + load.count_seconds + 0.3
     tasks = [
-        pool.submit(_clients, engine.address, batch // workers, index, end, stream=stream) for index in range(workers)
+        pool.submit(_clients, engine.address, batch // workers, load, index, end, stream=stream)
+        for index in range(workers)
     ]
-    time.sleep(_FILL_SECONDS)
+    time.sleep(load.fill_seconds)
     first = _look(engine)
-    time.sleep(seconds)
+    time.sleep(load.count_seconds)
     last = _look(engine)
     failures = [one for task in tasks for one in task.result(timeout=60)]
     if failures:
@@ -133,22 +160,22 @@ def _until_idle(engine: HostEngine) -> None:
     raise RuntimeError(f"the engine {engine.name} still works 10 s after its clients have hung up")
 
 
-def _clients(address: str, count: int, seed: int, end: float, *, stream: bool) -> list[str]:
+def _clients(address: str, count: int, load: Load, seed: int, end: float, *, stream: bool) -> list[str]:
     """Keep so many requests under way until a moment of the machine's monotonic clock; return what failed."""
-    return asyncio.run(_kept_busy(address, count, seed, end, stream=stream))
+    return asyncio.run(_kept_busy(address, count, load, seed, end, stream=stream))
 
 
-async def _kept_busy(address: str, count: int, seed: int, end: float, *, stream: bool) -> list[str]:
+async def _kept_busy(address: str, count: int, load: Load, seed: int, end: float, *, stream: bool) -> list[str]:
     failures: list[str] = []
     timeout = aiohttp.ClientTimeout(total=100)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
 
         async def client(draws: random.Random) -> None:
-            longest = draws.randint(1, SIZES[1])  # the first one: else all answers would end at once, again and again
+            longest = draws.randint(1, load.output_tokens)  # at first: else all would end at once, again and again
             while not failures:
                 body = {
                     "model": host_engine.MODEL,
-                    "prompt": traffic.prompt(draws, SIZES[0]),
+                    "prompt": traffic.prompt(draws, load.prompt_tokens),
                     "max_tokens": longest,
                     "ignore_eos": True,
                     "stream": stream,
@@ -158,11 +185,11 @@ async def _kept_busy(address: str, count: int, seed: int, end: float, *, stream:
                         pass
                     if response.status != 200:
                         failures.append(f"HTTP {response.status}")
-                longest = SIZES[1]
+                longest = load.output_tokens
 
         draws = random.Random(seed + time.monotonic_ns())
-        clients = [asyncio.create_task(client(random.Random(draws.random()))) for _ in range(count)]
-        done, hung_up = await asyncio.wait(clients, timeout=max(0.0, end - time.monotonic()))
+        tasks = [asyncio.create_task(client(random.Random(draws.random()))) for _ in range(count)]
+        done, hung_up = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
         for one in hung_up:
             one.cancel()
         await asyncio.gather(*hung_up, return_exceptions=True)

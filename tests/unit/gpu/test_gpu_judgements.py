@@ -14,6 +14,7 @@ from gpu.cases import (
     engine_bench,
     guard,
     overhead,
+    overhead_prompts,
     plan_actual,
     priority,
     refusal,
@@ -244,6 +245,11 @@ def test_an_overhead_is_small_only_if_enough_pairs_say_so():
     assert failed(overhead.judge({"streamed": close})) == []
     assert failed(overhead.judge({"streamed": noisy, "whole": close})) == ["95 % interval of it, answers streamed"]
     assert len(failed(overhead.judge({"streamed": close, "whole": [[10000, 9800]] * 3}))) == 2
+
+
+def test_with_prompts_of_a_usual_length_the_bound_is_the_same():
+    assert failed(overhead_prompts.judge({"streamed": [[8000, 7990]] * 5})) == []
+    assert len(failed(overhead_prompts.judge({"streamed": [[8000, 7900]] * 5}))) == 2
 
 
 def phases(compiling, total):
