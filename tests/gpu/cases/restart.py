@@ -12,7 +12,7 @@ from testbed import diagnosis
 LEAST_SECONDS = 150
 _CLIENTS = 16
 _SIZES = (128, 128)
-_OPERATOR = "app.kubernetes.io/name=batchedllm"
+_OPERATOR = "app.kubernetes.io/name=batchedllm-operator"
 
 
 def run(scene: Scene, measured: Json) -> None:
@@ -45,6 +45,7 @@ def _kill_operator(scene: Scene) -> Json:
 
     scene.wait(is_back, "another operator is ready", 60)
     return {
+        "killed": len(killed),
         "operatorBackSeconds": time.monotonic() - begin,
         "readyReplicas": [before, scene.status(fleet.NAME).get("readyReplicas")],
     }
@@ -82,7 +83,8 @@ def judge(measured: Json) -> list[Check]:
         lost = asked["sent"] - asked["served"] - asked["shed"]
         checks.append(Check(f"accepted requests lost while {words}", [lost, asked["failures"]], "0", lost == 0))
         checks.append(Check(f"requests served while {words}", asked["served"], "more than 0", asked["served"] > 0))
-    engine = measured["engine"]
+    killed, engine = measured["operator"].get("killed", 0), measured["engine"]
+    checks.append(Check("operator pods killed", killed, "at least 1", killed >= 1))
     checks.append(Check("engine processes killed", engine["killed"], "at least 1", engine["killed"] >= 1))
     checks.append(
         Check(

@@ -190,7 +190,7 @@ def test_the_guard_fails_where_one_of_them_does(path, value, what):
 
 ASKED = {"sent": 50, "served": 50, "shed": 0, "failures": []}
 RESTARTED = {
-    "operator": {"requests": ASKED},
+    "operator": {"requests": ASKED, "killed": 1},
     "drain": {"requests": ASKED},
     "engine": {"requests": {**ASKED, "served": 40}, "killed": 1, "backSeconds": 40.0},
 }
@@ -200,7 +200,8 @@ def test_only_what_ran_in_a_killed_engine_may_be_lost():
     assert failed(restart.judge(RESTARTED)) == []
     assert len(failed(restart.judge(changed(RESTARTED, "drain.requests", {**ASKED, "served": 49})))) == 1
     assert len(failed(restart.judge(changed(RESTARTED, "operator.requests", {**ASKED, "sent": 51})))) == 1
-    assert len(failed(restart.judge(changed(RESTARTED, "engine.killed", 0)))) == 1
+    assert failed(restart.judge(changed(RESTARTED, "operator.killed", 0))) == ["operator pods killed"]
+    assert failed(restart.judge(changed(RESTARTED, "engine.killed", 0))) == ["engine processes killed"]
 
 
 RANKED = {
@@ -237,6 +238,13 @@ def test_the_overhead_is_the_median_of_the_pairs_and_its_interval_is_told():
     assert overhead.overhead_percent(pairs) == pytest.approx(0.5)
     low, high = overhead.interval(pairs)
     assert low < 0.5 < high
+
+
+def test_all_pairs_together_are_told_with_their_standard_error():
+    more, error = overhead.together([[100.0, 101.0], [100.0, 101.0], [100.0, 101.0]])
+
+    assert (more, error) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
+    assert overhead.together([[100.0, 110.0], [110.0, 100.0]]) == (pytest.approx(0.0, abs=1e-9), pytest.approx(9.531))
 
 
 def test_an_overhead_is_small_only_if_enough_pairs_say_so():
