@@ -244,7 +244,10 @@ def test_all_pairs_together_are_told_with_their_standard_error():
     more, error = overhead.together([[100.0, 101.0], [100.0, 101.0], [100.0, 101.0]])
 
     assert (more, error) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
-    assert overhead.together([[100.0, 110.0], [110.0, 100.0]]) == (pytest.approx(0.0, abs=1e-9), pytest.approx(9.531, rel=1e-4))
+    assert overhead.together([[100.0, 110.0], [110.0, 100.0]]) == (
+        pytest.approx(0.0, abs=1e-9),
+        pytest.approx(9.531, rel=1e-4),
+    )
 
 
 def test_an_overhead_is_small_only_if_enough_pairs_say_so():
