@@ -6,6 +6,7 @@ import time
 import traceback
 from datetime import UTC, datetime
 from pathlib import Path
+from types import ModuleType
 
 from gpu import host, pack, results, scene
 from gpu.budget import Budget
@@ -50,18 +51,21 @@ def run(
     return missed
 
 
+def obstacle(case: ModuleType, left_seconds: float, gpus: int | None) -> str:
+    """Return why a case is not begun, on a host with so many GPUs (None: a rehearsal); empty where it is."""
+    needed = getattr(case, "LEAST_GPUS", 1)
+    if left_seconds < case.LEAST_SECONDS:
+        return f"{left_seconds:.0f} s are left, it needs {case.LEAST_SECONDS}"
+    if gpus is not None and gpus < needed:
+        return f"it needs {needed} GPUs, this host has {gpus}"
+    return ""
+
+
 def _case(stage: scene.Scene, name: str, machine: dict[str, object]) -> int:
     case = CASES[name]
-    if stage.budget.left_seconds < case.LEAST_SECONDS:
-        print(
-            f"gpu: {name} is left out: {stage.budget.left_seconds:.0f} s are left, it needs {case.LEAST_SECONDS}",
-            flush=True,
-        )
+    if cannot := obstacle(case, stage.budget.left_seconds, len(host.gpus()) if stage.gpu else None):
+        print(f"gpu: {name} is left out: {cannot}", flush=True)
         return 1
-    gpus, least = len(host.gpus()), getattr(case, "LEAST_GPUS", 1)
-    if stage.gpu and gpus < least:
-        print(f"gpu: {name} is left out: it needs {least} GPUs, this host has {gpus}", flush=True)
-        return 0
     begin = time.monotonic()
     result = Result(name, datetime.now(UTC).isoformat(timespec="seconds"), 0.0, dict(machine))
     try:

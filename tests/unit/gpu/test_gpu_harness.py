@@ -4,7 +4,8 @@ import json
 
 import pytest
 
-from gpu import budget, host, meter, overlay, results, scene, traffic
+from gpu import budget, host, meter, overlay, results, run, scene, traffic
+from gpu.cases import plan_actual, tensor_parallel
 from gpu.meter import Seen
 from gpu.overlay import Overlay
 from gpu.results import Check, Result
@@ -62,6 +63,14 @@ def test_every_wait_takes_from_the_budget_and_ends_with_it():
     now[0] = 101
     with pytest.raises(budget.OutOfTimeError, match="a start"):
         left.bounded(30, "a start")
+
+
+def test_a_case_that_cannot_end_or_lacks_a_gpu_is_not_begun():
+    assert "59 s are left" in run.obstacle(plan_actual, 59, 1)
+    assert "needs 2 GPUs, this host has 1" in run.obstacle(tensor_parallel, 600, 1)
+    assert not run.obstacle(plan_actual, 600, 1)
+    assert not run.obstacle(tensor_parallel, 600, 2)
+    assert not run.obstacle(tensor_parallel, 600, None)
 
 
 def result(name, **given):
