@@ -1,8 +1,8 @@
 """What our plugin, exporter and middleware cost: a bare engine and ours, each full in turns on the same GPU.
 
 256 clients in a closed loop keep the batch full; the engine's own counter says how many tokens it made meanwhile. With
-streams of one token a piece it is the API server that is full; with eight a piece, or with whole answers, it is the
-GPU. All engines are on the GPU all the time and only one of them works. Clients are processes of their own.
+streams of one token a piece it is the API server that is full; with eight a piece, or with whole answers, it has some
+time to spare. All engines are on the GPU all the time and only one of them works. Clients are processes of their own.
 """
 
 import asyncio
