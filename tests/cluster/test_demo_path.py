@@ -19,7 +19,9 @@ def test_the_demo_serves_a_burst_scales_and_draws_it(cluster, tmp_path):
         assert done.returncode == 0, done.stdout + done.stderr
         assert "failed: 0" in done.stdout
         assert (tmp_path / "run.png").exists()
-        assert "queued" in (tmp_path / "run.html").read_text()
+        assert "<td>1 → " in (tmp_path / "run.html").read_text(), (
+            "the decision that scaled it, whatever signal led to it"
+        )
     finally:
         cluster.kubectl("delete", "namespace", "demo", "--ignore-not-found", "--timeout=120s")
         cluster.helm("uninstall", "batchedllm", "--namespace", "batchedllm-system", "--ignore-not-found")
