@@ -13,7 +13,7 @@ from rich.live import Live
 from rich.table import Table
 
 import testbed
-from demo import burst, chart, trace, watch
+from demo import burst, chart, reach, trace, watch
 from demo.story import ENGINES, Engine
 from testbed import diagnosis
 from testbed.cluster import Cluster
@@ -77,7 +77,7 @@ def _install(cluster: Cluster, engine: Engine) -> None:
 
 
 def _serve(cluster: Cluster, engine: Engine) -> str:
-    """Apply the example and wait until it is Ready; the address of its Service."""
+    """Apply the example and wait until it is Ready; the address at which it answers."""
     console.rule(f"Model {engine.name}")
     cluster.kubectl("create", "namespace", NAMESPACE, "--dry-run=client", "-o", "name")
     if f"namespace/{NAMESPACE}" not in cluster.kubectl("get", "namespaces", "-o", "name").split():
@@ -87,8 +87,7 @@ def _serve(cluster: Cluster, engine: Engine) -> str:
     _plan(ROOT / engine.example)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifest)
     _wait_ready(cluster, engine)
-    address = cluster.kubectl("get", "service", engine.name, "-n", NAMESPACE, "-o", "jsonpath={.spec.clusterIP}")
-    return f"http://{address}:8000"
+    return reach.address(cluster, NAMESPACE, engine.name, engine.model)
 
 
 def _plan(example: Path) -> None:

@@ -1,15 +1,31 @@
 """A cluster of kind, where a Docker engine runs."""
 
+import contextlib
+import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 from testbed import nodes
 from testbed.cluster import Cluster
-from testbed.commands import run, say, succeeds
+from testbed.commands import run, say, succeeds, wait_until
 from testbed.definition import Gpus
+from testbed.errors import TestbedError
 from testbed.paths import state_directory
 
 _UP_SECONDS = 600
+_RANGE_SECONDS = 30
+
+
+def route(node: dict[str, Any], verb: str) -> list[str]:
+    """Return the command for the way to a node's pods: over the node, which is a container of this machine.
+
+    Empty where the node has no range of addresses for pods yet.
+    """
+    if "podCIDR" not in node["spec"]:
+        return []
+    addresses = {one["type"]: one["address"] for one in node["status"]["addresses"]}
+    return ["ip", "route", verb, node["spec"]["podCIDR"], "via", addresses["InternalIP"]]
 
 
 class KindCluster:
@@ -39,12 +55,30 @@ class KindCluster:
         verb = "export" if self.name in run(["kind", "get", "clusters"]).split() else "create"
         run(self.commands()[verb], timeout_seconds=_UP_SECONDS)
         nodes.dress(self.cluster, self.node, gpus)
+        self._lead_to_pods()
         say(f"testbed: kind cluster {self.name} runs")
         return self.cluster
+
+    def _node(self) -> dict[str, Any]:
+        return dict(json.loads(self.cluster.kubectl("get", "node", self.node, "--output=json")))
+
+    def _lead_to_pods(self) -> None:
+        """Let this machine reach pods, as on the embedded cluster: operators under test run beside the cluster."""
+        wait_until(
+            lambda: bool(route(self._node(), "replace")),
+            "the node has a range of addresses for its pods",
+            timeout_seconds=_RANGE_SECONDS,
+        )
+        command = route(self._node(), "replace")
+        if not succeeds(command):
+            say(f"testbed: tests that start an operator reach no pod without: sudo {' '.join(command)}")
 
     def down(self, *, images: bool = False) -> None:
         """Delete the cluster; kind keeps its images in the node, so they always go with it."""
         del images
+        with contextlib.suppress(TestbedError):
+            if command := route(self._node(), "del"):
+                succeeds(command)
         run(self.commands()["delete"], timeout_seconds=_UP_SECONDS)
         shutil.rmtree(self.state, ignore_errors=True)
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from testbed import kwok, nodes, providers
+from testbed import kind, kwok, nodes, providers
 from testbed.__main__ import parser
 from testbed.commands import run, tail, wait_until
 from testbed.definition import ClusterDefinition, Gpus
@@ -66,6 +66,14 @@ def test_a_foreign_cluster_is_never_removed_nor_loaded():
         foreign.down()
     with pytest.raises(TestbedError, match="push the images"):
         foreign.load_archive(Path("x.tar"), "example.dev/x:1")
+
+
+def test_the_way_to_kinds_pods_leads_over_its_node():
+    addresses = [{"type": "Hostname", "address": "node"}, {"type": "InternalIP", "address": "172.18.0.2"}]
+    node = {"spec": {"podCIDR": "10.244.0.0/24"}, "status": {"addresses": addresses}}
+
+    assert kind.route(node, "replace") == ["ip", "route", "replace", "10.244.0.0/24", "via", "172.18.0.2"]
+    assert kind.route({**node, "spec": {}}, "replace") == []
 
 
 def test_kind_commands_name_cluster_and_kubeconfig():
