@@ -8,7 +8,6 @@ import contextlib
 import json
 import time
 import urllib.request
-from collections.abc import Iterator
 from typing import Any
 
 from testbed.cluster import Cluster
@@ -21,33 +20,27 @@ Json = dict[str, Any]
 
 def address(cluster: Cluster, namespace: str, service: str, model: str) -> str:
     """Return the URL at which the model answers. Raises TestbedError where none does."""
-    tried = []
-    for url in _candidates(cluster, namespace, service):
-        if _soon(url, model):
-            return url
-        tried.append(url)
+    found = json.loads(cluster.kubectl("get", "service", service, "-n", namespace, "-o", "json"))
+    own = f"http://{found['spec']['clusterIP']}:{found['spec']['ports'][0]['port']}"
+    if answers(own, model):
+        return own
+    urls = [own, *_opened(cluster, namespace, found)]
+    for _ in range(_TRIES):  # kube-proxy opens a port a moment after it was asked for
+        for url in urls:
+            if answers(url, model):
+                return url
+        time.sleep(1)
     raise TestbedError(
-        f"{model} is ready, but this machine reaches it neither at {' nor at '.join(tried)}. Run the demo on a machine "
+        f"{model} is ready, but this machine reaches it neither at {' nor at '.join(urls)}. Run the demo on a machine "
         f"that the cluster's nodes are reachable from"
     )
 
 
-def _soon(url: str, model: str) -> bool:
-    """Whether the model answers within seconds: kube-proxy opens a new port a moment after it was asked for."""
-    for _ in range(_TRIES):
-        if answers(url, model):
-            return True
-        time.sleep(1)
-    return False
-
-
-def _candidates(cluster: Cluster, namespace: str, service: str) -> Iterator[str]:
-    found = json.loads(cluster.kubectl("get", "service", service, "-n", namespace, "-o", "json"))
-    yield f"http://{found['spec']['clusterIP']}:{found['spec']['ports'][0]['port']}"
-    cluster.kubectl("apply", "-n", namespace, "-f", "-", stdin=json.dumps(from_outside(found)))
-    made = json.loads(cluster.kubectl("get", "service", f"{service}{SUFFIX}", "-n", namespace, "-o", "json"))
+def _opened(cluster: Cluster, namespace: str, service: Json) -> list[str]:
+    """Open a port for the pods of a Service on each node, and return the URLs."""
+    made = cluster.kubectl("apply", "-n", namespace, "-f", "-", "-o", "json", stdin=json.dumps(from_outside(service)))
     nodes = json.loads(cluster.kubectl("get", "nodes", "-o", "json"))["items"]
-    yield from at_nodes(made, nodes)
+    return at_nodes(json.loads(made), nodes)
 
 
 def from_outside(service: Json) -> Json:

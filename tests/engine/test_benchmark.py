@@ -45,7 +45,8 @@ def test_a_real_vllm_is_measured_by_its_own_bench(cluster, namespace, tmp_path):
     assert whole["measuredBy"].startswith("vllm bench serve")
     assert [one.batch for one in profile.curve] == [1, 4, 8]
     assert all(one.step_seconds for one in profile.curve), "the plugin tells the engine's own step times"
-    assert all(0 < one["stepSeconds"] < one["seconds"] for one in whole["prefill"])
+    (prompt,) = whole["prefill"]  # of those that are tried, the one that a step of 512 tokens can read
+    assert 0 < prompt["stepSeconds"] < prompt["seconds"]
     assert profile.curve[-1].output_tokens_per_second > profile.curve[0].output_tokens_per_second
     assert profile.kv_cache_tokens == 65536
     (tmp_path / "profile.json").write_text(end["message"])

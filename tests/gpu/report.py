@@ -110,7 +110,10 @@ def costs(cases: list[Json]) -> str:
     told = table(
         (*head, "95 % interval of it", "API server's time a token, bare / ours, µs", "its share of a processor"), rows
     )
-    return f"{told}\n\nAll {len(pairs)} pairs together: {more:+.1f} % tokens/s with ours, standard error {error:.1f} %."
+    return (
+        f"{told}\n\nAll {len(pairs)} pairs together: {more:+.1f} % tokens/s with ours, standard error {error:.1f} %; a "
+        f"cost of 1 % is {(more + 1) / error:.1f} of these away."
+    )
 
 
 def _cost(measured: Json, answers: str) -> tuple[str, ...]:
@@ -142,9 +145,14 @@ def curve(measured: Json) -> str:
             f"{one['outputTokensPerSecond']:,.0f}",
             f"{1000 * one['stepSeconds']:.2f}",
             f"{one['batch'] / one['stepSeconds']:,.0f}",
+            f"{one['batch'] / one['stepSeconds'] ** 2 / 1000:,.0f}",
         )
         for one in measured["curve"]
     ]
+    prompts = ", ".join(
+        f"{one['tokens']:,} tokens {1000 * one.get('stepSeconds', one['seconds']):.0f} ms"
+        for one in measured["prefill"]
+    )
     static = measured["static"]
     words = (
         f"Static batches of {static['batch']} (answers of {static['outputTokens'][0]} to {static['outputTokens'][1]} "
@@ -152,8 +160,14 @@ def curve(measured: Json) -> str:
         f"{static['static']['outputTokensPerSecond']:,.0f} tokens/s; the same requests continuously: "
         f"{static['continuous']['outputTokensPerSecond']:,.0f}, {static['ratio']:.2f} times as many."
     )
-    head = ("batch", "tokens/s, at the client", "decode step, ms", "tokens/s by the engine's steps")
-    return f"{table(head, rows)}\n\n{words}"
+    head = (
+        "batch",
+        "tokens/s, at the client",
+        "decode step, ms",
+        "tokens/s by the engine's steps",
+        "of it a ms of step",
+    )
+    return f"{table(head, rows)}\n\nPrompts alone: {prompts}.\n\n{words}"
 
 
 def burst(measured: Json) -> str:

@@ -16,7 +16,6 @@ from gpu.scene import Json, Scene, SceneError
 
 LEAST_SECONDS = 5
 _BUDGET_SECONDS = 90
-_CACHE = "9G"
 _BATCHES = "1,2,4,8,16,32,64,128,256"
 
 
@@ -25,7 +24,7 @@ def run(scene: Scene, measured: Json) -> None:
     if not is_there(scene):
         raise SceneError("this pack's engine package has no benchmark (batchedllm_engine.bench)")
     if "engine-bench" not in scene.kept:
-        with host_engine.pairs(scene, _CACHE, 1) as [(_, ours)]:
+        with host_engine.pairs(scene, host_engine.SMALL_CACHE, 1) as [(_, ours)]:
             measure(scene, ours.address)
     measured |= scene.kept["engine-bench"]
 

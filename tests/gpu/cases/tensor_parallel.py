@@ -6,26 +6,23 @@ from gpu.scene import Json, Scene
 
 LEAST_SECONDS = 60
 LEAST_GPUS = 2
-_EAGER = ("--enforce-eager",)
+_COMMON: Json = {"arguments": ("--enforce-eager",), "gpu": {"perReplica": 2}}
 SPECS: dict[str, Json] = {
-    "llama-8b-two": {
+    "llama-8b-two": _COMMON
+    | {
         "model": "llama-3.1-8b",
-        "arguments": _EAGER,
-        "gpu": {"perReplica": 2},
         "memory": {"gpuUtilization": 0.4},
         "batching": {"maxModelLen": 16384, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
     },
-    "qwen-7b-two": {
+    "qwen-7b-two": _COMMON
+    | {
         "model": "qwen2.5-7b",
-        "arguments": _EAGER,
-        "gpu": {"perReplica": 2},
         "memory": {"gpuUtilization": 0.3, "kvCacheDtype": "fp8"},
         "batching": {"maxModelLen": 32768, "maxNumSeqs": 64, "maxNumBatchedTokens": 2048},
     },
-    "olmoe-two": {
+    "olmoe-two": _COMMON
+    | {
         "model": "olmoe-1b-7b",
-        "arguments": _EAGER,
-        "gpu": {"perReplica": 2},
         "memory": {"gpuUtilization": 0.3},
         "batching": {"maxModelLen": 4096, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
     },

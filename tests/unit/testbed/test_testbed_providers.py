@@ -72,8 +72,8 @@ def test_the_way_to_kinds_pods_leads_over_its_node():
     addresses = [{"type": "Hostname", "address": "node"}, {"type": "InternalIP", "address": "172.18.0.2"}]
     node = {"spec": {"podCIDR": "10.244.0.0/24"}, "status": {"addresses": addresses}}
 
-    assert kind.route(node, "replace") == ["ip", "route", "replace", "10.244.0.0/24", "via", "172.18.0.2"]
-    assert kind.route({**node, "spec": {}}, "replace") == []
+    assert kind.route(node, "add") == ["ip", "route", "add", "10.244.0.0/24", "via", "172.18.0.2"]
+    assert kind.route({**node, "spec": {}}, "add") == []
 
 
 def test_kind_commands_name_cluster_and_kubeconfig():
