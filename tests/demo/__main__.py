@@ -130,6 +130,16 @@ def _ask(address: str, engine: Engine) -> None:
     )
 
 
+async def _until_calm(cluster: Cluster, engine: Engine) -> None:
+    """Wait until the replicas are gone that measuring the first one may have asked for."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < engine.calm_seconds:
+        seen = await asyncio.to_thread(watch.look, cluster, NAMESPACE, engine.name, 0.0)
+        if seen.wanted <= 1 and not seen.queue:
+            return
+        await asyncio.sleep(1)
+
+
 async def _burst(cluster: Cluster, engine: Engine, address: str, options: argparse.Namespace) -> chart.Run:
     duration = options.seconds or engine.burst_seconds
     calm_seconds = engine.calm_seconds if options.calm_seconds is None else options.calm_seconds
@@ -138,6 +148,7 @@ async def _burst(cluster: Cluster, engine: Engine, address: str, options: argpar
         can = await burst.tokens_per_second(address, engine.model)
         console.print(f"one replica generates {can:.0f} tokens/s on this machine; the burst asks for twice as many")
         arrivals = trace.as_dense_as(recorded, 2 * can, duration)
+        await _until_calm(cluster, engine)
     else:
         arrivals = trace.densify(recorded, engine.density, duration)
     console.rule(f"Burst: {len(arrivals)} requests of a real trace in {duration:.0f} s")

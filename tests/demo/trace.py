@@ -28,6 +28,9 @@ def read(lines: Iterable[str]) -> list[Arrival]:
     ]
 
 
+_SHORTEST_SECONDS = 1.0
+
+
 def densify(arrivals: list[Arrival], factor: float, duration_seconds: float) -> list[Arrival]:
     """The first `duration_seconds` of the trace played `factor` times faster."""
     squeezed = (Arrival(one.at_seconds / factor, one.prompt_tokens, one.output_tokens) for one in arrivals)
@@ -35,11 +38,11 @@ def densify(arrivals: list[Arrival], factor: float, duration_seconds: float) -> 
 
 
 def as_dense_as(arrivals: list[Arrival], tokens_per_second: float, duration_seconds: float) -> list[Arrival]:
-    """The trace played as fast as asks for that many output tokens per second, or as fast as it is long enough for."""
+    """The trace played as fast as asks for that many output tokens per second, for less time where it is too short."""
     density = 0.25
     while True:
         played = densify(arrivals, density, duration_seconds)
-        asked = sum(one.output_tokens for one in played) / duration_seconds
-        if asked >= tokens_per_second or arrivals[-1].at_seconds / density < duration_seconds:
+        lasts = min(duration_seconds, arrivals[-1].at_seconds / density)
+        if sum(one.output_tokens for one in played) >= tokens_per_second * lasts or lasts < _SHORTEST_SECONDS:
             return played
         density += 0.25

@@ -73,9 +73,11 @@ def test_a_trace_is_played_as_fast_as_asks_for_the_wanted_tokens():
     assert sum(one.output_tokens for one in played) / 30 == pytest.approx(100, rel=0.05)
 
 
-def test_a_trace_that_is_too_short_is_played_as_fast_as_it_is_long_enough_for():
-    recorded = [Arrival(float(second), 10, 20) for second in range(60)]
+def test_a_trace_that_is_too_short_is_played_as_fast_for_less_time():
+    recorded = [Arrival(float(second), 10, 20) for second in range(61)]
 
-    played = as_dense_as(recorded, 1e9, 30)
+    played = as_dense_as(recorded, 200, 30)
 
-    assert 0 < len(played) <= len(recorded)
+    assert len(played) == len(recorded)
+    assert sum(one.output_tokens for one in played) / played[-1].at_seconds == pytest.approx(200, rel=0.05)
+    assert as_dense_as(recorded, 1e9, 30)[-1].at_seconds < 1
