@@ -151,7 +151,7 @@ async def _burst(cluster: Cluster, engine: Engine, address: str, options: argpar
         await _until_calm(cluster, engine)
     else:
         arrivals = trace.densify(recorded, engine.density, duration)
-    console.rule(f"Burst: {len(arrivals)} requests of a real trace in {duration:.0f} s")
+    console.rule(f"Burst: {len(arrivals)} requests of a real trace in {arrivals[-1].at_seconds:.0f} s")
     served: list[burst.Served] = []
     looks: list[watch.Look] = []
     begin = time.monotonic()
