@@ -126,10 +126,10 @@ def counted(
     pool: ProcessPoolExecutor, engine: HostEngine, batch: int, load: Load, *, stream: bool
 ) -> tuple[float, float]:
     """Keep an engine full and return its (tokens a second, microseconds of its frontend's processor time a token)."""
-    workers = pool._max_workers
+    workers, lengths = pool._max_workers, first_lengths(batch, load.output_tokens)
     end = time.monotonic() + load.fill_seconds + load.count_seconds + 0.3
     tasks = [
-        pool.submit(_clients, engine.address, batch // workers, load, index, end, stream=stream)
+        pool.submit(_clients, engine.address, lengths[index::workers], load, end, stream=stream)
         for index in range(workers)
     ]
     time.sleep(load.fill_seconds)
@@ -142,6 +142,17 @@ def counted(
     _until_idle(engine)
     tokens = last[1] - first[1]
     return tokens / (last[0] - first[0]), 1e6 * (last[2] - first[2]) / tokens
+
+
+def first_lengths(batch: int, output_tokens: int) -> list[int]:
+    """Return the answers' lengths that a batch begins with: spread evenly, mixed, and the same in every run.
+
+    Were all as long, all would end at once, again and again; were they drawn anew, runs would differ by how many prompts
+    are read while tokens are counted.
+    """
+    lengths = [max(1, (rank + 1) * output_tokens // batch) for rank in range(batch)]
+    random.Random(batch).shuffle(lengths)
+    return lengths
 
 
 def _look(engine: HostEngine) -> tuple[float, float, float]:
@@ -159,18 +170,21 @@ def _until_idle(engine: HostEngine) -> None:
     raise RuntimeError(f"the engine {engine.name} still works 10 s after its clients have hung up")
 
 
-def _clients(address: str, count: int, load: Load, seed: int, end: float, *, stream: bool) -> list[str]:
-    """Keep so many requests under way until a moment of the machine's monotonic clock; return what failed."""
-    return asyncio.run(_kept_busy(address, count, load, seed, end, stream=stream))
+def _clients(address: str, lengths: list[int], load: Load, end: float, *, stream: bool) -> list[str]:
+    """Keep as many requests under way as there are first lengths, until a moment of the machine's monotonic clock.
+
+    Returns what failed.
+    """
+    return asyncio.run(_kept_busy(address, lengths, load, end, stream=stream))
 
 
-async def _kept_busy(address: str, count: int, load: Load, seed: int, end: float, *, stream: bool) -> list[str]:
+async def _kept_busy(address: str, lengths: list[int], load: Load, end: float, *, stream: bool) -> list[str]:
     failures: list[str] = []
     timeout = aiohttp.ClientTimeout(total=100)
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0), timeout=timeout) as session:
 
-        async def client(draws: random.Random) -> None:
-            longest = draws.randint(1, load.output_tokens)  # at first: else all would end at once, again and again
+        async def client(longest: int) -> None:
+            draws = random.Random()  # new prompts in every run: the engine keeps the cache of those it has seen
             while not failures:
                 body = {
                     "model": host_engine.MODEL,
@@ -186,8 +200,7 @@ async def _kept_busy(address: str, count: int, load: Load, seed: int, end: float
                         failures.append(f"HTTP {response.status}")
                 longest = load.output_tokens
 
-        draws = random.Random(seed + time.monotonic_ns())
-        tasks = [asyncio.create_task(client(random.Random(draws.random()))) for _ in range(count)]
+        tasks = [asyncio.create_task(client(longest)) for longest in lengths]
         done, hung_up = await asyncio.wait(tasks, timeout=max(0.0, end - time.monotonic()))
         for one in hung_up:
             one.cancel()

@@ -13,12 +13,12 @@ from gpu.cases.overhead import Load
 from gpu.results import Check
 from gpu.scene import Json, Scene
 
-LEAST_SECONDS = 250
-LOAD = Load(prompt_tokens=512, output_tokens=192, fill_seconds=5.0, count_seconds=5.0)
+LEAST_SECONDS = 300
+LOAD = Load(prompt_tokens=512, output_tokens=192, fill_seconds=5.0, count_seconds=8.0)
 ANSWERS = "streamedByEight"
 _CACHE = "25G"
 """256 x 704 tokens need 23.6 GB."""
-_PAIRS_SECONDS = 280.0
+_PAIRS_SECONDS = 330.0
 _LEFT_SECONDS = 40.0
 """No pair is begun after the first, nor when less than the second is left."""
 
@@ -33,7 +33,7 @@ def run(scene: Scene, measured: Json) -> None:
     with host_engine.pairs(scene, _CACHE, interval) as [engines], overhead.clients(processes) as pool:
         measured["allReadySeconds"] = time.monotonic() - begin
         for one in engines:
-            overhead.counted(pool, one, batch, LOAD._replace(count_seconds=1.0), stream=True)
+            overhead.counted(pool, one, batch, LOAD._replace(count_seconds=2.0), stream=True)
         begin, number = time.monotonic(), 0
         while time.monotonic() - begin < (_PAIRS_SECONDS if scene.gpu else 30) and (
             scene.budget.left_seconds > _LEFT_SECONDS

@@ -250,6 +250,15 @@ def test_all_pairs_together_are_told_with_their_standard_error():
     )
 
 
+def test_a_batch_begins_with_answers_of_all_lengths_in_the_same_order_in_every_run():
+    lengths = overhead.first_lengths(256, 192)
+    assert lengths == overhead.first_lengths(256, 192)
+    assert lengths != sorted(lengths)
+    assert sorted(lengths)[::64] == [1, 48, 96, 144]
+    assert max(lengths) == 192
+    assert len(overhead.first_lengths(32, 192)) == 32
+
+
 def test_an_overhead_is_small_only_if_enough_pairs_say_so():
     close, noisy = [[10000, 9980]] * 5, [[10000, 9980], [10000, 11000], [10000, 9000]]
 
