@@ -3,7 +3,7 @@
     PYTHONPATH=SITE:engine_image python engine_image/bench/on_gpu.py OUT_FOLDER
 
 SITE is a folder into which vLLM (0.26 to 0.32) was installed. The model has the shape of Llama-3.1-8B, random weights
-and a tiny tokenizer, all made here. Two engines share the GPU: `added`, with our plugin, middleware and exporter, is
+and a made-up tokenizer, all written here. Two engines share the GPU: `added`, with our plugin, middleware and exporter, is
 measured alone first; then `bare`, without anything of ours, starts beside it, and the two are loaded in turn, in pairs
 of changing order. Tokens a second are the difference of the engine's own counter over some seconds in the middle of a
 load that keeps 256 requests running, sent by several processes so that the client does not hold the engine up.
@@ -99,12 +99,15 @@ class Loaded:
 
 
 def write_model(folder: Path) -> Path:
-    """Write the model's config and a tiny tokenizer; weights are made up by vLLM."""
+    """Write the model's config and a tokenizer of as many words; weights are made up by vLLM."""
     sys.path.insert(0, str(SOURCES))
     import tiny_model  # noqa: PLC0415 - a script beside the package, found only now
 
     tiny_model.write(folder)
     (folder / "config.json").write_text(json.dumps(SHAPE, indent=1), encoding="utf-8")
+    vocabulary, merges = tiny_model.vocabulary_and_merges()
+    words = tiny_model.tokenizer(tiny_model.filled(vocabulary, SHAPE["vocab_size"]), merges)
+    (folder / "tokenizer.json").write_text(json.dumps(words), encoding="utf-8")
     return folder
 
 

@@ -1,8 +1,7 @@
-"""Folders of models without weights: a config.json of a public model's shape, and a tiny tokenizer."""
+"""Folders of models without weights: a config.json of a public model's shape, and a made-up tokenizer as large."""
 
 import importlib.util
 import json
-import shutil
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -55,14 +54,16 @@ def write(folder: Path) -> None:
     """Write every shape's folder below `folder`, readable for the pods' user."""
     folder.mkdir(parents=True, exist_ok=True)
     folder.chmod(0o755)
-    _tiny_model().write(folder / "tiny")
+    tiny = _tiny_model()
+    tiny.write(folder / "tiny")
+    vocabulary, merges = tiny.vocabulary_and_merges()
     for name in SHAPES:
         target = folder / name
         target.mkdir(exist_ok=True)
-        for file in ("tokenizer.json", "tokenizer_config.json"):
-            shutil.copy(folder / "tiny" / file, target / file)
-        settings = json.loads((target / "tokenizer_config.json").read_text())
         document = config(name)
+        words = tiny.filled(vocabulary, document["vocab_size"])
+        (target / "tokenizer.json").write_text(json.dumps(tiny.tokenizer(words, merges)))
+        settings = json.loads((folder / "tiny/tokenizer_config.json").read_text())
         settings["model_max_length"] = document["max_position_embeddings"]
         (target / "tokenizer_config.json").write_text(json.dumps(settings))
         (target / "config.json").write_text(json.dumps(document, indent=1))

@@ -2,9 +2,10 @@
 
 import time
 import tomllib
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
+from types import MappingProxyType
 
 from testbed import builders, dockerfile
 from testbed.commands import say
@@ -67,16 +68,30 @@ def _project_image(name: str) -> ProjectImage:
     return PROJECT[name]
 
 
-def _recipe(image: ProjectImage, repository: Path) -> tuple[builders.Recipe, str]:
+def build_on(name: str, argument: str, base: BuiltImage, archive: Path, repository: Path = REPOSITORY) -> BuiltImage:
+    """Build a project image on another one than its Dockerfile's `argument` names; it has a name of its own.
+
+    The base must be one that was built here. The archive is the caller's to keep or to delete.
+    """
+    image = _project_image(name)
+    recipe, content = _recipe(image, repository, {argument: base.reference})
+    recipe = replace(recipe, reference=f"{recipe.reference}-on-{base.content[:8]}", base_image="")
+    builders.build(recipe, archive)
+    return BuiltImage(recipe.reference, archive, content)
+
+
+def _recipe(
+    image: ProjectImage, repository: Path, given: Mapping[str, str] = MappingProxyType({})
+) -> tuple[builders.Recipe, str]:
     path = repository / image.dockerfile
     if not path.exists():
         raise TestbedError(f"{path} does not exist")
-    needs = dockerfile.target(path.read_text(), image.target, {})
+    needs = dockerfile.target(path.read_text(), image.target, dict(given))
     ignore = repository / ".dockerignore"
     files = dockerfile.context_files(repository, needs.sources, ignore.read_text() if ignore.exists() else "")
     version = project_version(repository)
     content = dockerfile.content_hash(repository, files, (needs, version))
-    arguments = (("VERSION", version),)
+    arguments = (("VERSION", version), *given.items())
     recipe = builders.Recipe(
         image.reference(version), path, image.target, repository, needs.base_images, arguments, needs.base_image
     )

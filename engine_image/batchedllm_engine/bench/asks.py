@@ -11,8 +11,9 @@ from typing import Final
 
 TRACE_COLUMNS: Final = (("TIMESTAMP", "ContextTokens", "GeneratedTokens"), ("t_s", "input_tokens", "output_tokens"))
 """Of Azure's traces, and of plain ones."""
-TOKEN_IDS: Final = (10, 250)
-"""Prompts are random tokens of this range, which every vocabulary has: two never share a block of the prefix cache."""
+TOKEN_IDS: Final = (500, 800)
+"""Prompts are random tokens of this range: two never share a block of the prefix cache. In every vocabulary these are
+pieces of words. Lower ones are bytes, and behind a prompt that is no text vLLM decodes more than it would."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,8 +147,8 @@ def counted(
 def first_lengths(batch: int, output_tokens: int) -> list[int]:
     """Return the answers' lengths that a batch begins with: spread evenly, mixed, and the same in every run.
 
-    Were all as long, all would end at once, again and again; were they drawn anew, runs would differ by how many prompts
-    are read while tokens are counted.
+    Were all as long, all would end at once, again and again; were they drawn anew, runs would differ by how many
+    prompts are read while tokens are counted.
     """
     lengths = [max(1, (rank + 1) * output_tokens // batch) for rank in range(batch)]
     random.Random(batch).shuffle(lengths)

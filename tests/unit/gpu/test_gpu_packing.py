@@ -7,7 +7,7 @@ import zipfile
 
 import pytest
 
-from gpu import host_programs, image, models, parts, wheels
+from gpu import host_programs, image, models, parts, traffic, wheels
 from gpu.parts import Joined, PartsError
 
 
@@ -124,16 +124,23 @@ def test_the_engines_image_holds_links_and_a_user_and_no_program():
     assert [name for name, one in names.items() if one.isfile()] == ["etc/passwd", "etc/group"]
 
 
-@pytest.mark.parametrize("name", models.SHAPES)
-def test_a_shape_names_the_engines_class_and_keeps_the_public_models_numbers(name, tmp_path):
-    models.write(tmp_path)
+@pytest.fixture(scope="module")
+def shapes(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    models.write(folder)
+    return folder
 
-    document = json.loads((tmp_path / name / "config.json").read_text())
+
+@pytest.mark.parametrize("name", models.SHAPES)
+def test_a_shape_names_the_engines_class_and_keeps_the_public_models_numbers(name, shapes):
+    document = json.loads((shapes / name / "config.json").read_text())
     original = json.loads((models.ROOT / f"tests/data/model_configs/{name}.json").read_text())
 
     assert document["architectures"][0].endswith("ForCausalLM")
     assert {key: document[key] for key in original if key != "rope_scaling"} == {
         key: value for key, value in original.items() if key != "rope_scaling"
     }
-    assert (tmp_path / name / "tokenizer.json").exists()
-    assert (tmp_path / name).stat().st_mode & 0o005 == 0o005, "pods run as somebody else"
+    known = json.loads((shapes / name / "tokenizer.json").read_text())["model"]["vocab"]
+    assert sorted(known.values()) == list(range(document["vocab_size"])), "whatever it answers is text"
+    assert traffic.TOKENS[1] <= document["vocab_size"]
+    assert (shapes / name).stat().st_mode & 0o005 == 0o005, "pods run as somebody else"
