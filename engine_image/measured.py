@@ -6,9 +6,9 @@ in a cluster, are told beside them. `make generate` writes the page's generated 
 """
 
 import json
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from statistics import mean, stdev
+from statistics import mean, median, stdev
 from typing import Any, Final
 
 from batchedllm_engine.bench.picture import svg
@@ -126,32 +126,48 @@ def overhead(folder: Path) -> str:
             one["gpu"],
             one["vllm"],
             str(one["requestsAtOnce"]),
+            f"{one['promptTokens']} + {'{} to {}'.format(*one['outputTokens'])}, streamed",
             str(len(one["pairs"])),
-            f"{one['ratio']['mean']:.4f} ± {one['ratio']['standardError']:.4f}",
-            f"{one['ratio']['lowest']:.4f} to {one['ratio']['highest']:.4f}",
+            _ratio(one["ratio"]),
+            f"{one['ratio']['lowest']:.3f} to {one['ratio']['highest']:.3f}",
         )
         for _, one in results(folder, "overhead")
     ]
-    rows += _cluster_overhead(cluster_run(folder, "overhead"))
-    columns = ("GPU", "vLLM", "requests at once", "pairs", "tokens/s with by without (± standard error)", "range")
+    for case in ("overhead", "overhead-prompts"):
+        rows += _cluster_overhead(cluster_run(folder, case))
+    columns = (
+        *("GPU", "vLLM", "requests at once", "prompt + answer, tokens", "pairs"),
+        *("tokens/s with by without: median; mean ± standard error", "range"),
+    )
     return _table(columns, rows) if rows else f"{NOTHING}\n"
 
 
+ANSWERS: Final = {"streamed": "streamed", "streamedByEight": "eight tokens a piece", "whole": "whole"}
+
+
 def _cluster_overhead(run: Result | None) -> list[tuple[str, ...]]:
-    """Return the row of one engine after the other kept full: tokens a second, bare and ours, in pairs."""
+    """Return rows of one engine after the other kept full: tokens a second, bare and ours, in pairs."""
     if run is None:
         return []
     machine, measured = run["machine"], run["measured"]
-    ratios = [ours / bare for bare, ours in measured["streamed"]]
+    sizes = "{} + {}".format(*measured["sizes"])
     return [
         (
             f"{machine['gpu']['name']}, in a cluster",
             machine["engine"].removeprefix("vLLM "),
-            *(str(measured["batch"]), str(len(ratios))),
-            f"{mean(ratios):.4f} ± {stdev(ratios) / len(ratios) ** 0.5:.4f}",
-            f"{min(ratios):.4f} to {max(ratios):.4f}",
+            str(measured["batch"]),
+            f"{sizes}, {words}",
+            str(len(ratios)),
+            _ratio({"median": median(ratios), "mean": mean(ratios), "standardError": _standard_error(ratios)}),
+            f"{min(ratios):.3f} to {max(ratios):.3f}",
         )
+        for name, words in ANSWERS.items()
+        if (ratios := [ours / bare for bare, ours in measured.get(name, ())])
     ]
+
+
+def _standard_error(ratios: Sequence[float]) -> float:
+    return stdev(ratios) / len(ratios) ** 0.5
 
 
 def middleware(folder: Path) -> str:

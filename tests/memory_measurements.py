@@ -11,6 +11,7 @@ from batchedllm.core.memory.gpu_products import memory_of
 from batchedllm.core.memory.model import ModelDescription, WeightFacts
 from batchedllm.core.memory.plan_types import Gpu, Question, Settings
 from batchedllm.core.memory.units import Bytes, Tokens
+from gpu.cases import tensor_parallel
 
 DATA = Path(__file__).parent / "data"
 PRODUCTS = {"NVIDIA H200": "NVIDIA-H200", "NVIDIA H100 80GB HBM3": "NVIDIA-H100-80GB-HBM3"}
@@ -51,6 +52,32 @@ def starts() -> list[Start]:
     found = [_start("memory_truth", case) for case in _read("memory_truth")["cases"]]
     whole = [row for row in _read("memory_profiles")["profiles"] if "kv_tokens" in row]
     return found + [_start("memory_profiles", {**row, "gpu": "NVIDIA H200"}) for row in whole]
+
+
+def two_gpus() -> list[Start]:
+    """Return the starts on two H200, as the GPU harness asked for them (gpu.cases.tensor_parallel) and told of them."""
+    result = json.loads((DATA.parent / "gpu/results/tensor-parallel.json").read_text())
+    return [
+        Start(one["name"], _spread(tensor_parallel.SPECS[one["name"]]), one["actualTokens"], one)
+        for one in result["measured"]["starts"]
+    ]
+
+
+def _spread(spec: dict[str, Any]) -> Question:
+    batching = spec["batching"]
+    settings = Settings(
+        utilization=spec["memory"]["gpuUtilization"],
+        max_model_len=batching["maxModelLen"],
+        max_num_seqs=batching["maxNumSeqs"],
+        max_num_batched_tokens=batching["maxNumBatchedTokens"],
+        kv_cache_dtype=spec["memory"].get("kvCacheDtype", "auto"),
+        tensor_parallel=spec["gpu"]["perReplica"],
+        enforce_eager="--enforce-eager" in spec["arguments"],
+        engine_version=ENGINE,
+    )
+    config = json.loads((DATA / f"model_configs/{spec['model']}.json").read_text())
+    gpu = Gpu(memory_of("NVIDIA-H200") or Bytes(0), "NVIDIA-H200")
+    return Question(model=describe(config), weights=WeightFacts(), gpu=gpu, settings=settings)
 
 
 def profiles() -> list[Profile]:

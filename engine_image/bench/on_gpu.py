@@ -3,10 +3,11 @@
     PYTHONPATH=SITE:engine_image python engine_image/bench/on_gpu.py OUT_FOLDER
 
 SITE is a folder into which vLLM (0.26 to 0.32) was installed. The model has the shape of Llama-3.1-8B, random weights
-and a made-up tokenizer, all written here. Two engines share the GPU: `added`, with our plugin, middleware and exporter, is
-measured alone first; then `bare`, without anything of ours, starts beside it, and the two are loaded in turn, in pairs
-of changing order. Tokens a second are the difference of the engine's own counter over some seconds in the middle of a
-load that keeps 256 requests running, sent by several processes so that the client does not hold the engine up.
+and a made-up tokenizer, all written here. Two engines share the GPU: `added`, with our plugin, middleware and exporter,
+is measured alone first; then `bare`, without anything of ours, starts beside it, and the two are loaded in turn, in
+pairs of changing order. Tokens a second are the difference of the engine's own counter over some seconds in the
+middle of a load that keeps 256 requests running, sent by several processes so that the client does not hold the engine
+up.
 
 Writes profile.json (the format of `batchedllm_engine bench`), curve.svg and overhead.json, each as soon as it is there,
 and the engines' logs. `--engine simulated`, or `--model FOLDER` and `--flags`, try it without a GPU.

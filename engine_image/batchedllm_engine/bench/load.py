@@ -21,6 +21,8 @@ _USAGE: Final = b'"usage":{'
 _END_BYTES: Final = 2048
 """Of an answer: what surely holds its last events."""
 _ERROR_BYTES: Final = 300
+KEEP_ALIVE_SECONDS: Final = 2.0
+"""Of an idle connection. vLLM hangs up after 5 s (VLLM_HTTP_TIMEOUT_KEEP_ALIVE); a request sent just then fails."""
 
 
 @dataclass(slots=True)
@@ -146,7 +148,7 @@ def _counted(end: bytes) -> int:
 async def client(base_url: str, model: str, random: Random, headers: dict[str, str]) -> AsyncIterator[Client]:
     """Open a client. Connections are kept, and as many as requests run at once."""
     aiohttp = module("aiohttp")
-    connector = aiohttp.TCPConnector(limit=0)
+    connector = aiohttp.TCPConnector(limit=0, keepalive_timeout=KEEP_ALIVE_SECONDS)
     timeout = aiohttp.ClientTimeout(total=None, sock_connect=30)
     async with aiohttp.ClientSession(connector=connector, timeout=timeout, headers=headers) as session:
         yield Client(session, base_url, model, random)

@@ -38,8 +38,10 @@ OVERHEAD = {
     "gpu": "NVIDIA H200",
     "vllm": "0.26.0",
     "requestsAtOnce": 256,
+    "promptTokens": 128,
+    "outputTokens": [64, 512],
     "pairs": [{}, {}],
-    "ratio": {"mean": 0.998, "standardError": 0.001, "lowest": 0.996, "highest": 1.0},
+    "ratio": {"median": 0.999, "mean": 0.998, "standardError": 0.001, "lowest": 0.996, "highest": 1.0},
 }
 
 
@@ -58,7 +60,11 @@ CLUSTER_RUNS = {
     "engine-bench": {"machine": MACHINE, "measured": {**PROFILE, "engineVersion": ""}},
     "overhead": {
         "machine": MACHINE,
-        "measured": {"batch": 256, "streamed": [[2000, 2000], [2000, 1900]]},
+        "measured": {"batch": 256, "sizes": [64, 192], "streamed": [[2000, 2000], [2000, 1900]]},
+    },
+    "overhead-prompts": {
+        "machine": MACHINE,
+        "measured": {"batch": 256, "sizes": [512, 192], "streamedByEight": [[2000, 2000], [2000, 2000], [2000, 1970]]},
     },
 }
 
@@ -92,7 +98,8 @@ def test_results_become_tables(results):
 
     assert "| 8 | 1,234 | 10.0 ms | 20.0 ms | 4.0 ms | 2,000 | 20 ms |" in page
     assert "| NVIDIA H200 | 64 | 16 to 512 | 1,000 | 1,800 | 1.80 |" in page
-    assert "| NVIDIA H200 | 0.26.0 | 256 | 2 | 0.9980 ± 0.0010 | 0.9960 to 1.0000 |" in page
+    cost = "| NVIDIA H200 | 0.26.0 | 256 | 128 + 64 to 512, streamed | 2 | 0.999; 0.998 ± 0.001 | 0.996 to 1.000 |"
+    assert cost in page
     assert "| cpu | 256 | 3 | 0.991; 0.990 ± 0.010 | 1.030; 1.020 ± 0.004 |" in page
     assert "old" not in page
 
@@ -115,7 +122,12 @@ def test_what_was_measured_in_a_cluster_is_told_as_well(cluster_runs):
     assert "**NVIDIA H200**, vLLM 0.26.0, 128 + 64 tokens" in page
     assert "](engine-curve-gpu-in-cluster.svg)" in page
     assert "engine-curve-gpu-in-cluster.svg" in measured.pictures(cluster_runs)
-    assert "| NVIDIA H200, in a cluster | 0.26.0 | 256 | 2 | 0.9750 ± 0.0250 | 0.9500 to 1.0000 |" in page
+    rows = (
+        "64 + 192, streamed | 2 | 0.975; 0.975 ± 0.025 | 0.950 to 1.000",
+        "512 + 192, eight tokens a piece | 3 | 1.000; 0.995 ± 0.005 | 0.985 to 1.000",
+    )
+    for row in rows:
+        assert f"| NVIDIA H200, in a cluster | 0.26.0 | 256 | {row} |" in page
 
 
 def test_without_results_the_page_says_so(folder):

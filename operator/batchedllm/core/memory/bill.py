@@ -97,7 +97,7 @@ def _bill(books: Ledger, weights: Term, layers: range, *, last: bool) -> Bill:
     persistent = persistent_term(step)
     activation = _more(activation_term(step), correction.activation_bytes)
     graphs = _more(_graphs(books, step, len(layers)), correction.cuda_graph_bytes)
-    non_torch = _more(non_torch_term(books.runner, books.calibration), correction.non_torch_bytes)
+    non_torch = _more(non_torch_term(books.runner, books.calibration, step.tensor_parallel), correction.non_torch_bytes)
     in_budget = takes_graphs(books.runner, rules)
     budgeted = weights.bytes + activation.bytes + non_torch.bytes
     on_top = _outside(books) + question.gpu.occupied

@@ -25,6 +25,8 @@ class Calibration:
     """Kernels and library handles that appear on the GPU during profiling, first runner."""
     non_torch_second: Bytes
     """The same with the second runner."""
+    non_torch_spread: Bytes
+    """The same of a tensor-parallel rank, with either: what tries the connections loads most of it before profiling."""
     graphs_base: Bytes
     graphs_per_state: float
     """Bytes of the CUDA graphs for each layer and element of the hidden size."""
@@ -43,13 +45,15 @@ MEASURED: Final = Calibration(
     compiled_hidden=3,
     non_torch_first=Bytes(246 * MIB),
     non_torch_second=Bytes(230 * MIB),
+    non_torch_spread=Bytes(64 * MIB),
     graphs_base=Bytes(169 * MIB),
     graphs_per_state=6.8e3,
     graphs_latent=2.3,
     graphs_estimate=0.81,
     context=Bytes(527 * MIB),
 )
-"""tests/data/memory_truth.json (14 starts) and tests/data/memory_profiles.json (profiles of 33 models)."""
+"""tests/data/memory_truth.json (14 starts), tests/data/memory_profiles.json (profiles of 33 models), and of ranks
+tests/gpu/results/tensor-parallel.json (three starts on two H200, all without CUDA graphs)."""
 
 EAGER_HIDDEN: Final = {
     "llama": 3,

@@ -7,7 +7,7 @@ import pytest
 from batchedllm.core.memory.plan import plan
 from batchedllm.core.memory.plan_types import Verdict
 from batchedllm.core.memory.units import MIB
-from memory_measurements import description, profiles, starts
+from memory_measurements import description, profiles, starts, two_gpus
 
 STARTS = [start for start in starts() if start.kv_tokens is not None]
 FIRST_STEPS_OF_SMALL_KERNELS = 256
@@ -24,6 +24,16 @@ def error(start) -> float:
 def test_kv_tokens_are_right_within_one_percent(start):
     assert -0.01 < error(start) < 0.01
     assert plan(start.question).verdict is Verdict.FITS
+
+
+@pytest.mark.parametrize("start", two_gpus(), ids=lambda start: start.name)
+def test_kv_tokens_on_two_gpus_are_right_within_a_tenth_of_a_percent(start):
+    """No constant of the bill but what libraries take was taken from these starts."""
+    assert -0.001 < error(start) < 0.001
+    bill, told = plan(start.question).bill, start.facts["actualBytes"]
+    pairs = ((bill.weights, "weights"), (bill.activation, "activation"), (bill.non_torch, "nonTorch"))
+    for planned, name in pairs:
+        assert abs(planned.bytes - told[name]) <= planned.error_bytes + 20 * MIB, name
 
 
 def test_typically_within_a_tenth_of_a_percent():
