@@ -95,8 +95,9 @@ def _plan(example: Path) -> None:
     console.rule("Its memory, planned before a GPU is taken")
     command = [Path(sys.executable).with_name("batchedllm"), "plan", "-f", example]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
+    in_the_image = "only the image of the engine knows this model: the operator asks it, in a short pod without a GPU"
     console.print(
-        f"batchedllm plan -f {example.relative_to(ROOT)}\n{told.stdout or told.stderr}",
+        f"batchedllm plan -f {example.relative_to(ROOT)}\n{told.stdout or in_the_image}",
         highlight=False,
         markup=False,
         soft_wrap=True,
@@ -110,6 +111,7 @@ def _wait_ready(cluster: Cluster, engine: Engine) -> None:
             seen = watch.look(cluster, NAMESPACE, engine.name, time.monotonic() - begin)
             if watch.is_ready(seen):
                 console.print(f"Ready after {seen.at_seconds:.0f} s: {seen.conditions['Ready']['message']}")
+                console.print(f"memory, as planned: {seen.conditions['MemoryPlanned']['message']}")
                 return
             line.update(f"{seen.at_seconds:.0f} s: {seen.conditions.get('Ready', {}).get('message', 'no status yet')}")
             time.sleep(1)

@@ -1,4 +1,4 @@
-"""The last scaling decisions in the status: what changed the number, and what kept it from changing when it should."""
+"""The last scaling decisions in the status: what changed the number, kept it from changing, or keeps it now."""
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -15,6 +15,9 @@ HARD_LIMITS: Final = frozenset(
 )
 """Limits that are worth a record although the number stays: somebody may have to act. Windows and steps pass.
 A schedule's upper bound is one too."""
+
+SETTLED_SECONDS: Final = 60.0
+"""After so long it is told if something else keeps the number: the burst that brought it is not why it stays."""
 
 ADVISED_MODES: Final = frozenset({"recommend", "external"})
 """Modes in which a decision is taken for whoever scales instead of us."""
@@ -40,9 +43,43 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
 def with_news(decision: Decision, mode: str, status: Mapping[str, Any], now: datetime) -> list[Record]:
     """Return the records for the status, newest first."""
     previous: Sequence[Record] = status.get("decisions") or ()
-    if not is_news(decision, mode, status):
+    if not is_news(decision, mode, status) and not _is_kept_by_another(decision, mode, previous, now):
         return list(previous)
-    return [_record(decision, now), *previous][:MAX_DECISIONS]
+    made = _record(decision, now)
+    return [made, *_without_repetitions(made, previous)][:MAX_DECISIONS]
+
+
+def _is_kept_by_another(decision: Decision, mode: str, previous: Sequence[Record], now: datetime) -> bool:
+    """Whether a number above the lower bound is kept by another signal than the newest record, no longer new, names."""
+    bounds = decision.bounds
+    if mode in ADVISED_MODES or decision.changes or not previous or bounds is None:
+        return False
+    newest = previous[0]
+    if newest["to"] != decision.to_replicas or decision.to_replicas <= bounds.low:
+        return False
+    age = (now - datetime.fromisoformat(newest["at"])).total_seconds()
+    return age >= SETTLED_SECONDS and _keeper(_record(decision, now)) != _keeper(newest)
+
+
+def _keeper(record: Record) -> str:
+    """Return the signal that asks for the most, if it asks for the number at least; empty if none does."""
+    asking = [one for one in record.get("candidates") or () if one.get("replicas", 0) >= record["to"]]
+    return str(max(asking, key=lambda one: one["replicas"])["signal"]) if asking else ""
+
+
+def _without_repetitions(made: Record, previous: Sequence[Record]) -> list[Record]:
+    """Leave out what a record of a number that stays takes the place of: others since the last change, as it was held.
+
+    So they push no change out of the list.
+    """
+    if made["from"] != made["to"]:
+        return list(previous)
+    held = _held(made.get("limitedBy") or ())
+    since = 0
+    while since < len(previous) and previous[since]["from"] == previous[since]["to"] == made["to"]:
+        since += 1
+    others = (one for one in previous[:since] if _held(one.get("limitedBy") or ()) not in (held, frozenset()))
+    return [*others, *previous[since:]]
 
 
 def _held(limited_by: Sequence[str]) -> frozenset[str]:
