@@ -77,6 +77,15 @@ def the_engine_tells_of_itself(address):
     assert [name for name in own_families(text) if name.startswith("DCGM_")] == [], "there is no GPU to tell of"
 
 
+def is_served(address):
+    """Whether the address leads to an engine that serves."""
+    try:
+        with urllib.request.urlopen(f"{address}/health", timeout=5):
+            return True
+    except OSError:
+        return False
+
+
 def is_queue(candidate):
     return candidate["signal"] == "queueDepth" and "replicas" in candidate
 
@@ -117,6 +126,7 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     plan_is_what_the_engine_has(cluster, namespace)
     service = cluster.kubectl("get", "service", "tiny", "-n", namespace, "-o", "jsonpath={.spec.clusterIP}")
     address, depths = f"http://{service}:8000", []
+    eventually(lambda: is_served(address), 30, "kube-proxy, up to a second behind, leads to the replica that is ready")
 
     def second_replica_is_wanted():
         seen = status(cluster, namespace)
@@ -150,7 +160,10 @@ def test_a_real_vllm_serves_scales_on_its_real_queue_and_drains_without_a_failed
     assert max(asked, default=0) >= 2, decisions
     left = status(cluster, namespace)
     assert left["wantedReplicas"] == 1, (left.get("load"), left["decisions"][:3])
-    assert [one.error for one in (*in_the_rush, *in_the_wait, *in_the_calm) if one.error] == []
+    phases = {"rush": in_the_rush, "wait": in_the_wait, "calm": in_the_calm}
+    assert {
+        phase: errors for phase, sent in phases.items() if (errors := [one.error for one in sent if one.error])
+    } == {}
     assert min(one.tokens for one in in_the_rush) > 0
 
 
