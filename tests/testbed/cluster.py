@@ -1,13 +1,24 @@
 """A cluster as tests see it: a kubeconfig, kubectl, and a way to bring images in."""
 
+import json
 import subprocess
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, Final
 
 from testbed import images, tools
 from testbed.commands import environment_without_proxies, run
 from testbed.errors import TestbedError
+
+_ESTABLISHED_SECONDS: Final = 30.0
+
+
+def is_established(definition: Mapping[str, Any]) -> bool:
+    """Whether a CustomResourceDefinition, as the API server has it, serves; one that is new has no conditions yet."""
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +49,12 @@ class Cluster:
         """Apply one CustomResourceDefinition and wait until it serves. Raises TestbedError if it does not."""
         arguments = ("--server-side", "--force-conflicts", "--field-manager=batchedllm-tests")
         self.kubectl("apply", *arguments, "--filename", str(definition))
-        # `condition=Established` breaks off on a definition so new that it has no conditions yet; a path waits.
-        established = '{.status.conditions[?(@.type=="Established")].status}=True'
-        self.kubectl("wait", f"--for=jsonpath={established}", "--filename", str(definition), "--timeout=30s")
+        # `kubectl wait` breaks off on a definition so new that it has no conditions yet, whichever way it is asked.
+        deadline = time.monotonic() + _ESTABLISHED_SECONDS
+        while not is_established(json.loads(self.kubectl("get", "--filename", str(definition), "--output=json"))):
+            if time.monotonic() > deadline:
+                raise TestbedError(f"{definition} is not established after {_ESTABLISHED_SECONDS:.0f} s")
+            time.sleep(0.2)
 
     def load_image(self, name: str) -> str:
         """Build a project image if needed (`operator`, `engine-sim`, ...), bring it in, return its reference."""
