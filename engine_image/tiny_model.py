@@ -59,8 +59,7 @@ def filled(vocabulary: dict[str, int], size: int) -> dict[str, int]:
     """Return the vocabulary with made-up words up to so many, for a model that is larger than this one.
 
     Random weights answer with any of a model's tokens. One that its tokenizer does not know is no text, and as long as
-    an answer has no text vLLM decodes it anew at each token, prompt and all: behind a prompt of 512, 33 us a token
-    instead of 1.
+    an answer has no text vLLM decodes it anew at each token, prompt and all (v1/engine/detokenizer.py).
     """
     space = byte_alphabet()[ord(" ")]
     return vocabulary | {f"{space}w{token}": token for token in range(len(vocabulary), size)}

@@ -84,24 +84,22 @@ def _serve(cluster: Cluster, engine: Engine) -> str:
         cluster.kubectl("create", "namespace", NAMESPACE)
     manifest = engine.manifest(ROOT)
     console.print(manifest.strip(), highlight=False)
-    _plan(ROOT / engine.example)
+    _plan(engine)
     cluster.kubectl("apply", "-n", NAMESPACE, "-f", "-", stdin=manifest)
     _wait_ready(cluster, engine)
     return reach.address(cluster, NAMESPACE, engine.name, engine.model)
 
 
-def _plan(example: Path) -> None:
+def _plan(engine: Engine) -> None:
     """Show what the operator is about to check before it creates anything."""
     console.rule("Its memory, planned before a GPU is taken")
-    command = [Path(sys.executable).with_name("batchedllm"), "plan", "-f", example]
+    if Path(engine.model).is_absolute():
+        console.print("only the engine's image knows this model: the operator asks it, in a short pod without a GPU")
+        return
+    command = [Path(sys.executable).with_name("batchedllm"), "plan", "-f", ROOT / engine.example]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=60)
-    in_the_image = "only the image of the engine knows this model: the operator asks it, in a short pod without a GPU"
-    console.print(
-        f"batchedllm plan -f {example.relative_to(ROOT)}\n{told.stdout or in_the_image}",
-        highlight=False,
-        markup=False,
-        soft_wrap=True,
-    )
+    words = f"batchedllm plan -f {engine.example}\n{told.stdout or told.stderr}"
+    console.print(words, highlight=False, markup=False, soft_wrap=True)
 
 
 def _wait_ready(cluster: Cluster, engine: Engine) -> None:

@@ -43,13 +43,13 @@ def is_news(decision: Decision, mode: str, status: Mapping[str, Any]) -> bool:
 def with_news(decision: Decision, mode: str, status: Mapping[str, Any], now: datetime) -> list[Record]:
     """Return the records for the status, newest first."""
     previous: Sequence[Record] = status.get("decisions") or ()
-    if not is_news(decision, mode, status) and not _is_kept_by_another(decision, mode, previous, now):
-        return list(previous)
     made = _record(decision, now)
+    if not is_news(decision, mode, status) and not _is_kept_by_another(made, decision, mode, previous):
+        return list(previous)
     return [made, *_without_repetitions(made, previous)][:MAX_DECISIONS]
 
 
-def _is_kept_by_another(decision: Decision, mode: str, previous: Sequence[Record], now: datetime) -> bool:
+def _is_kept_by_another(made: Record, decision: Decision, mode: str, previous: Sequence[Record]) -> bool:
     """Whether a number above the lower bound is kept by another signal than the newest record, no longer new, names."""
     bounds = decision.bounds
     if mode in ADVISED_MODES or decision.changes or not previous or bounds is None:
@@ -57,8 +57,8 @@ def _is_kept_by_another(decision: Decision, mode: str, previous: Sequence[Record
     newest = previous[0]
     if newest["to"] != decision.to_replicas or decision.to_replicas <= bounds.low:
         return False
-    age = (now - datetime.fromisoformat(newest["at"])).total_seconds()
-    return age >= SETTLED_SECONDS and _keeper(_record(decision, now)) != _keeper(newest)
+    age = datetime.fromisoformat(made["at"]) - datetime.fromisoformat(newest["at"])
+    return age.total_seconds() >= SETTLED_SECONDS and _keeper(made) != _keeper(newest)
 
 
 def _keeper(record: Record) -> str:
