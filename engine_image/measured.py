@@ -133,7 +133,7 @@ def overhead(folder: Path) -> str:
         )
         for _, one in results(folder, "overhead")
     ]
-    for case in ("overhead", "overhead-prompts"):
+    for case in ("overhead", "api-server"):
         rows += _cluster_overhead(cluster_run(folder, case))
     columns = (
         *("GPU", "vLLM", "requests at once", "prompt + answer, tokens", "pairs"),
@@ -195,9 +195,21 @@ def exporter(folder: Path) -> str:
         for _, one in results(folder, "gpu_exporter")
         for state in ("idle", "busy")
         for metric, found in one.get(state, {}).items()
+        if metric != "lookSeconds"
     ]
     columns = ("GPU, driver", "", "metric", "exporter", "nvidia-smi", "most apart in one pair of looks")
-    return _table(columns, rows) if rows else f"{NOTHING}\n"
+    return f"{_table(columns, rows)}{_looks(folder)}" if rows else f"{NOTHING}\n"
+
+
+def _looks(folder: Path) -> str:
+    """Return what a look at the GPU takes, where it was measured."""
+    lines = [
+        f"\n{one['gpu']}: a look takes {1000 * one['idle']['lookSeconds']:.1f} ms of the processor's time where the "
+        f"GPU is idle and {1000 * one['busy']['lookSeconds']:.1f} where it is busy.\n"
+        for _, one in results(folder, "gpu_exporter")
+        if "lookSeconds" in one.get("busy", {})
+    ]
+    return "".join(lines)
 
 
 def _table(columns: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:

@@ -3,7 +3,8 @@
     PYTHONPATH=engine_image python engine_image/bench/gpu_exporter.py OUT.json
 
 Both look at the GPU one after the other, idle and while it multiplies matrices. What moves (utilization, power, clock)
-differs between two looks of nvidia-smi as well.
+differs between two looks of nvidia-smi as well. Then ten looks in a row, the number with which what is slow comes
+around, tell how much of the processor's time a look takes.
 """
 
 import json
@@ -12,12 +13,13 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from statistics import median
+from statistics import mean, median
 from typing import Any, Final
 
 from prometheus_client import CollectorRegistry
 
-from batchedllm_engine.gpu_exporter.exporter import exporter
+from batchedllm_engine.gpu_exporter.exporter import INTERVAL_SECONDS, exporter
+from batchedllm_engine.gpu_exporter.nvml import SLOW_EVERY_LOOKS
 
 BUSY: Final = """
 import torch
@@ -75,6 +77,24 @@ def compared() -> dict[str, Any]:
     }
 
 
+def look_seconds() -> float:
+    """Return the processor's time of one look, the mean of `SLOW_EVERY_LOOKS` a second apart, after one that opens."""
+    made = exporter(CollectorRegistry(), logging.getLogger("gpu"))
+    made.look()
+    taken = []
+    for _ in range(SLOW_EVERY_LOOKS):
+        time.sleep(INTERVAL_SECONDS)
+        begin = time.thread_time()
+        made.look()
+        taken.append(time.thread_time() - begin)
+    return mean(taken)
+
+
+def measured() -> dict[str, Any]:
+    """Return the comparison, and what a look costs."""
+    return compared() | {"lookSeconds": look_seconds()}
+
+
 def main() -> None:
     """Compare on an idle GPU, then on a busy one."""
     name = subprocess.run(
@@ -83,10 +103,10 @@ def main() -> None:
         text=True,
         check=True,
     ).stdout.strip()
-    result: dict[str, Any] = {"gpu": name, "samples": SAMPLES, "idle": compared()}
+    result: dict[str, Any] = {"gpu": name, "samples": SAMPLES, "idle": measured()}
     with subprocess.Popen([sys.executable, "-c", BUSY]) as load:  # noqa: S603
         time.sleep(SETTLE_SECONDS)
-        result["busy"] = compared()
+        result["busy"] = measured()
         load.terminate()
     Path(sys.argv[1]).write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     sys.stdout.write(json.dumps(result, indent=1) + "\n")

@@ -70,15 +70,18 @@ class HostEngine:
         tail = "\n".join(self.log.read_text(errors="replace").splitlines()[-25:])
         raise SceneError(f"the engine {self.name} does not answer (exit code {self.process.poll()}):\n{tail}")
 
-    def frontend_cpu_seconds(self) -> float:
-        """Return the processor's time that its processes have taken, but for those that drive the GPU."""
+    def frontend_seconds(self) -> tuple[float, float]:
+        """Return the processor's time of its processes, but for those that drive the GPU, and of its event loop."""
         ticks = 0
         for folder in Path("/proc").glob("[0-9]*"):
             with contextlib.suppress(OSError):
-                fields = (folder / "stat").read_text().rpartition(")")[2].split()
-                if int(fields[3]) == self.process.pid and "EngineCore" not in (folder / "cmdline").read_text():
-                    ticks += int(fields[11]) + int(fields[12])
-        return ticks / os.sysconf("SC_CLK_TCK")
+                session, taken = _ticks(folder)
+                if session == self.process.pid and "EngineCore" not in (folder / "cmdline").read_text():
+                    ticks += taken
+        process = str(self.process.pid)
+        _, of_loop = _ticks(Path("/proc") / process / "task" / process)
+        per_second = os.sysconf("SC_CLK_TCK")
+        return ticks / per_second, of_loop / per_second
 
     def stop(self) -> None:
         """End it and all that it started."""
@@ -90,6 +93,12 @@ class HostEngine:
             os.killpg(self.process.pid, signal.SIGKILL)
         self.process.wait(timeout=_STOP_SECONDS)
         self.words.close()
+
+
+def _ticks(folder: Path) -> tuple[int, int]:
+    """Return the session of a process or thread of /proc, and the clock ticks that it has run."""
+    fields = (folder / "stat").read_text().rpartition(")")[2].split()
+    return int(fields[3]), int(fields[11]) + int(fields[12])
 
 
 def start(scene: Scene, name: str, model: str, given: list[str], port: int, *, ours: bool) -> HostEngine:

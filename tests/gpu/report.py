@@ -36,7 +36,7 @@ def parts(found: dict[str, Json]) -> dict[str, str]:
         "gpu machine": machine(found),
         "gpu cases": cases(found),
         "gpu plan-actual": planned(found["plan-actual"]["measured"]),
-        "gpu overhead": costs([found[name]["measured"] for name in ("overhead", "overhead-prompts") if name in found]),
+        "gpu overhead": costs([found[name]["measured"] for name in ("overhead", "api-server") if name in found]),
         "gpu engine-bench": curve(found["engine-bench"]["measured"]),
         "gpu burst": burst(found["burst"]["measured"]),
         "gpu priority": ranked(found["priority"]["measured"]),
@@ -107,9 +107,8 @@ def costs(cases: list[Json]) -> str:
     pairs = [pair for measured in cases for answers in overhead.ANSWERS for pair in measured.get(answers, ())]
     more, error = overhead.together(pairs)
     head = ("prompt + answer, tokens", "answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median")
-    told = table(
-        (*head, "95 % interval of it", "API server's time a token, bare / ours, µs", "its share of a processor"), rows
-    )
+    times = ("API server's time a token, bare / ours, µs", "more with ours: median", "of it the event loop's")
+    told = table((*head, "95 % interval of it", *times, "its share of a processor"), rows)
     return (
         f"{told}\n\nAll {len(pairs)} pairs together: {more:+.1f} % tokens/s with ours, standard error {error:.1f} %; a "
         f"cost of 1 % is {(more + 1) / error:.1f} of these away."
@@ -118,18 +117,25 @@ def costs(cases: list[Json]) -> str:
 
 def _cost(measured: Json, answers: str) -> tuple[str, ...]:
     pairs, processor = measured[answers], measured[overhead.frontend_key(answers)]
-    low, high = overhead.interval(pairs)
+    percents = overhead.percents(pairs)
+    low, high = overhead.interval(percents)
     sides = list(zip(zip(*pairs, strict=True), zip(*processor, strict=True), strict=True))
     return (
         " + ".join(str(one) for one in measured["sizes"]),
         overhead.ANSWERS[answers].words,
         str(len(pairs)),
         " / ".join(f"{median(speeds):,.0f}" for speeds, _ in sides),
-        f"{overhead.overhead_percent(pairs):+.2f} %",
+        f"{median(percents):+.2f} %",
         f"{low:+.2f} to {high:+.2f} %",
         " / ".join(f"{min(times):.0f} to {max(times):.0f}" for _, times in sides),
+        _more(processor),
+        _more(measured.get(overhead.event_loop_key(answers), [])),
         " / ".join(_busy(speeds, times) for speeds, times in sides),
     )
+
+
+def _more(microseconds: list[list[float]]) -> str:
+    return f"{median(ours - bare for bare, ours in microseconds):+.1f} µs" if microseconds else ""
 
 
 def _busy(tokens_per_second: tuple[float, ...], microseconds: tuple[float, ...]) -> str:

@@ -7,10 +7,14 @@ from typing import Final
 from batchedllm_engine.foreign import Foreign, module
 from batchedllm_engine.gpu_exporter import definitions
 from batchedllm_engine.gpu_exporter.reading import Identity, Reading, is_visible
+from batchedllm_engine.metric_definitions import MetricDefinition
 
 _MIB: Final = 1 << 20
 _WATTS: Final = 1e-3
 """Of a milliwatt."""
+SLOW_EVERY_LOOKS: Final = 10
+"""What says little about one second (`_SLOW_READERS`) is asked for at every so many looks: an H200 takes 4 ms of a
+processor to tell its energy alone, and the API server's processors are the engine's."""
 
 
 class GpusUnreadableError(Exception):
@@ -19,6 +23,7 @@ class GpusUnreadableError(Exception):
 
 _Reader = Callable[[Foreign, Foreign], Foreign]
 """Asks NVML for something of the GPU with this handle."""
+_Readers = tuple[tuple[MetricDefinition, _Reader], ...]
 
 
 @dataclass(slots=True)
@@ -30,6 +35,8 @@ class _Device:
     has_instances: bool = False
     last_xid: int | None = None
     """None where XID events cannot be had."""
+    slow: dict[str, float] = field(default_factory=dict)
+    """What was told last of what is not asked for at each look, by metric."""
 
 
 @dataclass(slots=True)
@@ -39,10 +46,15 @@ class Gpus:
     nvml: Foreign
     devices: list[_Device]
     events: Foreign = field(default=None)
+    looks: int = 0
 
     def readings(self) -> list[Reading]:
         """Read every GPU. Raise GpusUnreadableError if one is lost or the driver is gone."""
         self._take_events()
+        if self.looks % SLOW_EVERY_LOOKS == 0:
+            for device in self.devices:
+                device.slow = {} if device.is_instance else self._told(device, _SLOW_READERS)
+        self.looks += 1
         return [self._reading(device) for device in self.devices]
 
     def close(self) -> None:
@@ -58,16 +70,24 @@ class Gpus:
             values |= self._memory(device)
         if device.is_instance:
             return Reading(device.identity, values)
-        for definition, read in _READERS:
-            value = self._ask(device, read)
-            if value is not None:
-                values[definition.name] = value
+        values |= device.slow | self._utilization(device) | self._told(device, _READERS)
         if device.last_xid is not None:
             values[definitions.XID.name] = device.last_xid
         mask = self._ask(device, _clock_events)
         if mask is not None:
             values[definitions.CLOCK_EVENTS.name] = mask
         return Reading(device.identity, values, None if mask is None else int(mask))
+
+    def _told(self, device: _Device, readers: _Readers) -> dict[str, float]:
+        """Return what the GPU tells of it."""
+        answers = ((definition.name, self._ask(device, read)) for definition, read in readers)
+        return {name: value for name, value in answers if value is not None}
+
+    def _utilization(self, device: _Device) -> dict[str, float]:
+        rates = self._ask(device, lambda nvml, one: nvml.nvmlDeviceGetUtilizationRates(one))
+        if rates is None:
+            return {}
+        return {definitions.UTILIZATION.name: rates.gpu, definitions.COPY_UTILIZATION.name: rates.memory}
 
     def _memory(self, device: _Device) -> dict[str, float]:
         """Return used and free memory; version 2 leaves out, as nvidia-smi does, what the driver keeps for itself."""
@@ -202,13 +222,14 @@ def _ecc(nvml: Foreign, handle: Foreign, kind: int) -> float:
     return float(nvml.nvmlDeviceGetTotalEccErrors(handle, kind, nvml.NVML_VOLATILE_ECC))
 
 
-_READERS: Final = (
-    (definitions.UTILIZATION, lambda nvml, handle: nvml.nvmlDeviceGetUtilizationRates(handle).gpu),
-    (definitions.COPY_UTILIZATION, lambda nvml, handle: nvml.nvmlDeviceGetUtilizationRates(handle).memory),
+_READERS: _Readers = (
     (definitions.POWER, lambda nvml, handle: nvml.nvmlDeviceGetPowerUsage(handle) * _WATTS),
-    (definitions.ENERGY, lambda nvml, handle: nvml.nvmlDeviceGetTotalEnergyConsumption(handle)),
     (definitions.TEMPERATURE, lambda nvml, handle: nvml.nvmlDeviceGetTemperature(handle, nvml.NVML_TEMPERATURE_GPU)),
     (definitions.SM_CLOCK, lambda nvml, handle: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_SM)),
+)
+"""What is asked of a GPU at each look, and how."""
+_SLOW_READERS: _Readers = (
+    (definitions.ENERGY, lambda nvml, handle: nvml.nvmlDeviceGetTotalEnergyConsumption(handle)),
     (definitions.MEMORY_CLOCK, lambda nvml, handle: nvml.nvmlDeviceGetClockInfo(handle, nvml.NVML_CLOCK_MEM)),
     (
         definitions.CORRECTED_ERRORS,
@@ -219,4 +240,4 @@ _READERS: Final = (
         lambda nvml, handle: _ecc(nvml, handle, nvml.NVML_MEMORY_ERROR_TYPE_UNCORRECTED),
     ),
 )
-"""What is asked of a GPU, and how."""
+"""What is asked for at every `SLOW_EVERY_LOOKS` looks."""

@@ -48,8 +48,8 @@ def is_visible(index: int, uuids: tuple[str, ...], visible: str | None) -> bool:
     if visible is None:
         return True
     for word in (part.strip() for part in visible.split(",")):
-        if word.isdigit():
-            if int(word) == index:
+        if word.isascii() and word.isdigit():
+            if (word.lstrip("0") or "0") == str(index):
                 return True
         elif not word.startswith(("GPU-", "MIG-")):
             return False

@@ -9,11 +9,11 @@ from types import ModuleType
 
 from gpu.cases import (
     agreement,
+    api_server,
     burst,
     engine_bench,
     guard,
     overhead,
-    overhead_prompts,
     plan_actual,
     priority,
     refusal,
@@ -25,7 +25,7 @@ from gpu.cases import (
 CASES: dict[str, ModuleType] = {
     "plan-actual": plan_actual,
     "overhead": overhead,
-    "overhead-prompts": overhead_prompts,
+    "api-server": api_server,
     "engine-bench": engine_bench,
     "burst": burst,
     "guard": guard,

@@ -1,7 +1,7 @@
 """The engine's own benchmark (`python -m batchedllm_engine bench`) on the host, without Kubernetes.
 
 A curve over batch sizes and its knee, and the same requests answered batch after batch and continuously. The engine is
-ours of `overhead`, which runs it while it is up.
+ours of `api_server`, which runs it while it is up.
 """
 
 import json
@@ -20,7 +20,7 @@ _BATCHES = "1,2,4,8,16,32,64,128,256"
 
 
 def run(scene: Scene, measured: Json) -> None:
-    """Take what was measured beside `overhead`; else start an engine for it."""
+    """Take what was measured beside `api_server`; else start an engine for it."""
     if not is_there(scene):
         raise SceneError("this pack's engine package has no benchmark (batchedllm_engine.bench)")
     if "engine-bench" not in scene.kept:

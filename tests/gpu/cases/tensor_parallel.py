@@ -6,6 +6,7 @@ from gpu.scene import Json, Scene
 
 LEAST_SECONDS = 60
 LEAST_GPUS = 2
+_LEAST_RESOURCES = 3
 _COMMON: Json = {"arguments": ("--enforce-eager",), "gpu": {"perReplica": 2}}
 SPECS: dict[str, Json] = {
     "llama-8b-two": _COMMON
@@ -26,7 +27,15 @@ SPECS: dict[str, Json] = {
         "memory": {"gpuUtilization": 0.3},
         "batching": {"maxModelLen": 4096, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
     },
+    "llama-8b-two-graphs": {
+        "arguments": (),
+        "gpu": {"perReplica": 2},
+        "model": "llama-3.1-8b",
+        "memory": {"gpuUtilization": 0.4},
+        "batching": {"maxModelLen": 16384, "maxNumSeqs": 256, "maxNumBatchedTokens": 8192},
+    },
 }
+"""The last with CUDA graphs and compiled, which costs a minute more."""
 
 
 def run(scene: Scene, measured: Json) -> None:
@@ -38,4 +47,4 @@ def run(scene: Scene, measured: Json) -> None:
 def judge(measured: Json) -> list[Check]:
     """The bounds of one GPU hold for two."""
     errors = {one["name"]: plan_actual.error_percent(one) for one in measured["starts"]}
-    return plan_actual.judge_errors(errors, len(SPECS))
+    return plan_actual.judge_errors(errors, _LEAST_RESOURCES)

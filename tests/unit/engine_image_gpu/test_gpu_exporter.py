@@ -20,7 +20,7 @@ from batchedllm.core.metrics import CONTRACT
 from batchedllm_engine.gpu_exporter import exporter as exporter_module
 from batchedllm_engine.gpu_exporter.definitions import EXPORTER_METRICS, GPU_METRICS, THROTTLE_REASONS
 from batchedllm_engine.gpu_exporter.exporter import INTERVAL_SECONDS, RETRY_SECONDS, GpuExporter, GpuGauges
-from batchedllm_engine.gpu_exporter.nvml import GpusUnreadableError, open_gpus
+from batchedllm_engine.gpu_exporter.nvml import SLOW_EVERY_LOOKS, GpusUnreadableError, open_gpus
 from batchedllm_engine.gpu_exporter.reading import is_visible
 from nvml_double import GIB, Device, Instance, Nvml
 
@@ -88,6 +88,20 @@ def test_throttling_is_told_by_reason(shown):
     told = {reason: value(registry, "batchedllm_engine:gpu_throttled", reason=reason) for reason in THROTTLE_REASONS}
     assert told == dict.fromkeys(THROTTLE_REASONS, 0) | {"sw_power_cap": 1, "hw_thermal": 1}
     assert value(registry, "DCGM_FI_DEV_CLOCKS_EVENT_REASONS") == 0x45
+
+
+def test_what_moves_is_asked_for_at_each_look_and_what_is_slow_at_each_tenth(shown):
+    device = Device()
+    registry, exporter = shown(Nvml(device))
+    device.utilization, device.millijoules = 12, 2_000_000
+
+    exporter.look()
+    assert value(registry, "DCGM_FI_DEV_GPU_UTIL") == 12
+    assert value(registry, "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION") == 1_000_000
+
+    for _ in range(SLOW_EVERY_LOOKS - 1):
+        exporter.look()
+    assert value(registry, "DCGM_FI_DEV_TOTAL_ENERGY_CONSUMPTION") == 2_000_000
 
 
 def test_an_older_driver_tells_throttling_by_its_older_name(shown):
@@ -236,6 +250,7 @@ def test_what_the_operator_reads_is_among_the_names():
     [
         (None, True), ("0", True), ("1", False), ("1,0", True), ("", False), ("-1", False), ("GPU-1111", True),
         ("GPU-2222", False), ("MIG-aa", True), ("1,-1,0", False), ("nonsense", False), (" 0 ", True),
+        ("00", True), ("²", False), ("²,0", False), ("9" * 5000, False),
     ],
 )  # fmt: skip
 def test_cuda_visible_devices_is_read_as_cuda_reads_it(visible, usable):

@@ -58,11 +58,11 @@ SHARE = {
 MACHINE = {"gpu": {"name": "NVIDIA H200"}, "engine": "vLLM 0.26.0"}
 CLUSTER_RUNS = {
     "engine-bench": {"machine": MACHINE, "measured": {**PROFILE, "engineVersion": ""}},
-    "overhead": {
+    "api-server": {
         "machine": MACHINE,
         "measured": {"batch": 256, "sizes": [64, 192], "streamed": [[2000, 2000], [2000, 1900]]},
     },
-    "overhead-prompts": {
+    "overhead": {
         "machine": MACHINE,
         "measured": {"batch": 256, "sizes": [512, 192], "streamedByEight": [[2000, 2000], [2000, 2000], [2000, 1970]]},
     },

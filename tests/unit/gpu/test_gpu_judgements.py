@@ -10,11 +10,11 @@ from gpu import results
 from gpu.cases import (
     CASES,
     agreement,
+    api_server,
     burst,
     engine_bench,
     guard,
     overhead,
-    overhead_prompts,
     plan_actual,
     priority,
     refusal,
@@ -73,11 +73,12 @@ def test_a_second_start_that_is_farther_off_taught_nothing():
     assert failed(plan_actual.judge(measured)) == ["error of 5 at its second start, %"]
 
 
-def test_two_gpus_are_held_to_the_same_bounds_and_none_is_left_out():
+def test_two_gpus_are_held_to_the_same_bounds_and_three_starts_are_enough():
     starts = [start(name, 100_500, 100_000) for name in tensor_parallel.SPECS]
 
     assert failed(tensor_parallel.judge({"starts": starts})) == []
-    assert failed(tensor_parallel.judge({"starts": starts[1:]})) == ["resources started and compared"]
+    assert failed(tensor_parallel.judge({"starts": starts[:3]})) == []
+    assert failed(tensor_parallel.judge({"starts": starts[:2]})) == ["resources started and compared"]
     far = [start(name, 104_000, 100_000) for name in tensor_parallel.SPECS]
     assert failed(tensor_parallel.judge({"starts": far})) == [
         "median error of KV tokens, %",
@@ -233,10 +234,10 @@ def test_priorities_fail_where_one_thing_does(path, value):
 
 
 def test_the_overhead_is_the_median_of_the_pairs_and_its_interval_is_told():
-    pairs = [[10000, 9950], [10000, 9980], [10000, 8000]]
+    percents = overhead.percents([[10000, 9950], [10000, 9980], [10000, 8000]])
 
-    assert overhead.overhead_percent(pairs) == pytest.approx(0.5)
-    low, high = overhead.interval(pairs)
+    assert percents == pytest.approx([0.5, 0.2, 20.0])
+    low, high = overhead.interval(percents)
     assert low < 0.5 < high
 
 
@@ -262,14 +263,22 @@ def test_a_batch_begins_with_answers_of_all_lengths_in_the_same_order_in_every_r
 def test_an_overhead_is_small_only_if_enough_pairs_say_so():
     close, noisy = [[10000, 9980]] * 5, [[10000, 9980], [10000, 11000], [10000, 9000]]
 
-    assert failed(overhead.judge({"streamed": close})) == []
-    assert failed(overhead.judge({"streamed": noisy, "whole": close})) == ["95 % interval of it, answers streamed"]
-    assert len(failed(overhead.judge({"streamed": close, "whole": [[10000, 9800]] * 3}))) == 2
+    assert failed(overhead.judge({"streamedByEight": close})) == []
+    assert failed(overhead.judge({"streamedByEight": noisy})) == ["fewer tokens a second, %, 95 % interval"]
+    assert len(failed(overhead.judge({"streamedByEight": [[10000, 9800]] * 3}))) == 2
 
 
-def test_with_prompts_of_a_usual_length_the_bound_is_the_same():
-    assert failed(overhead_prompts.judge({"streamed": [[8000, 7990]] * 5})) == []
-    assert len(failed(overhead_prompts.judge({"streamed": [[8000, 7900]] * 5}))) == 2
+def of_api_server(ratio=1.0, more_microseconds=2.0):
+    times = [[40.0, 40.0 + more_microseconds]] * 5
+    speeds = [[10000, 10000 * ratio], [9000, 9100 * ratio]] * 3
+    kinds = ("streamed", "streamedByEight", "whole")
+    return dict.fromkeys(kinds, speeds) | {overhead.frontend_key(one): times for one in kinds}
+
+
+def test_of_the_api_server_little_time_a_token_is_taken():
+    assert failed(api_server.judge(of_api_server())) == []
+    assert len(failed(api_server.judge(of_api_server(more_microseconds=6.0)))) == 4
+    assert failed(api_server.judge(of_api_server(ratio=0.9))) == ["fewer tokens a second, mean of all 18 pairs, %"]
 
 
 def phases(compiling, total):
