@@ -105,13 +105,14 @@ def costs(cases: list[Json]) -> str:
     """Return the overhead with its interval, and what it costs the processor."""
     rows = [_cost(measured, answers) for measured in cases for answers in overhead.ANSWERS if answers in measured]
     pairs = [pair for measured in cases for answers in overhead.ANSWERS for pair in measured.get(answers, ())]
-    more, error = overhead.together(pairs)
+    percents = overhead.percents(pairs)
+    low, high = overhead.interval(percents)
     head = ("prompt + answer, tokens", "answers", "pairs", "tokens/s, bare / ours", "fewer with ours: median")
     times = ("API server's time a token, bare / ours, µs", "more with ours: median", "of it the event loop's")
     told = table((*head, "95 % interval of it", *times, "its share of a processor"), rows)
     return (
-        f"{told}\n\nAll {len(pairs)} pairs together: {more:+.1f} % tokens/s with ours, standard error {error:.1f} %; a "
-        f"cost of 1 % is {(more + 1) / error:.1f} of these away."
+        f"{told}\n\nAll {len(pairs)} pairs together: {median(percents):+.2f} % fewer tokens/s with ours, the median; "
+        f"{low:+.2f} to {high:+.2f} % its 95 % interval."
     )
 
 

@@ -14,6 +14,7 @@ from batchedllm.core.reconcile_types import Gathered, Now
 from batchedllm.core.scaling.objective import objective_of
 from batchedllm.core.scaling.schedule import bounds_at
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
+from batchedllm.core.starts import remembered, usual_seconds
 from batchedllm.core.wake import wake
 
 Decide = Callable[[ScalingState, float], tuple[Decision, ScalingState]]
@@ -42,11 +43,13 @@ def decided(
     """Decide on the replicas of `spec`, served by the engine `image`, of which a benchmark may have found a profile."""
     owner, of = owner_of(gathered.resource), learned.learned_of(spec, image)
     found = learned.kept(owner, gathered.children)
+    memory = begun(learned.recalled(gathered.memory, found, of), profile, spec.batching.max_num_seqs)
+    starts = remembered(memory.starts, observed.starts)
     state = ScalingState(
         policy=spec.scaling,
-        fleet=observed.fleet,
+        fleet=replace(observed.fleet, startup_seconds=usual_seconds(starts)),
         load=gathered.load,
-        memory=begun(learned.recalled(gathered.memory, found, of), profile, spec.batching.max_num_seqs),
+        memory=replace(memory, starts=starts),
         batch_limit=spec.batching.max_num_seqs,
         objective=objective_of(spec.slo),
         scheduled=bounds_at(spec.scaling, now.wall),

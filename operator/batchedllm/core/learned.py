@@ -88,6 +88,7 @@ def recalled(memory: Memory, found: Kept | None, of: Mapping[str, Json]) -> Memo
         is_used=False,
         experience=experience.from_json(document.get("experience", {})),
         seasons=seasonal.from_json(document.get("seasons", ())),
+        starts=(),
     )
 
 

@@ -1,18 +1,17 @@
 """What there is, read from the live objects: the replicas, which version they run, and what is wrong with them."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
-from statistics import median_low
+from dataclasses import dataclass
 from typing import Final
 
 from batchedllm.api.conditions import Reason
 from batchedllm.core.admission_failure import admission_failure
-from batchedllm.core.container_state import is_ready, time_of
+from batchedllm.core.container_state import is_ready
 from batchedllm.core.failure import Failure, creation_failure
 from batchedllm.core.manifests.pod_template import ANNOTATION_TEMPLATE
 from batchedllm.core.pod_failures import is_old_news, pod_failure, wants_log
 from batchedllm.core.reconcile_types import Gathered, Manifest, Now
-from batchedllm.core.scaling.types import Fleet
+from batchedllm.core.scaling.types import Fleet, Start
+from batchedllm.core.starts import starts_of
 
 _MAY_YET_SERVE: Final = frozenset(
     {Reason.UNSCHEDULABLE, Reason.NOT_ANSWERING, Reason.EVICTED, Reason.ADMISSION_CONFIGURATION}
@@ -45,6 +44,8 @@ class Observed:
     deployment: Manifest | None
     replicas: tuple[Replica, ...]
     fleet: Fleet
+    starts: tuple[Start, ...]
+    """How long the ready replicas took to start."""
     failures: tuple[Failure, ...]
     deadline_passed: str
     """What the Deployment says when its deadline for progress has passed; empty otherwise."""
@@ -77,10 +78,8 @@ def observe(gathered: Gathered, now: Now) -> Observed:
     return Observed(
         deployment=deployment,
         replicas=replicas,
-        fleet=replace(
-            _fleet(_wanted(deployment, gathered.resource), replicas, failures, refused),
-            startup_seconds=startup_seconds(pods),
-        ),
+        fleet=_fleet(_wanted(deployment, gathered.resource), replicas, failures, refused),
+        starts=starts_of(pods),
         failures=(*((refused,) if refused else ()), *failures),
         deadline_passed=_deadline_passed(deployment),
         wants_logs_of=tuple(pod["metadata"]["name"] for pod in pods if wants_log(pod)),
@@ -123,24 +122,6 @@ def _fleet(wanted: int, replicas: tuple[Replica, ...], failures: tuple[Failure, 
         failing=min(pending, failing),
         unschedulable_reason=reason,
     )
-
-
-def startup_seconds(pods: Sequence[Manifest]) -> float | None:
-    """Return how long the ready pods took from being made to answering: the median, None without any.
-
-    Of a pod that was ready before, or restarted, the time of its last becoming ready says nothing of a start.
-    """
-    return median_low(took) if (took := [one for one in map(_start_of, pods) if one is not None]) else None
-
-
-def _start_of(pod: Manifest) -> float | None:
-    status = pod.get("status") or {}
-    ready: Manifest = next((one for one in status.get("conditions") or () if one.get("type") == "Ready"), {})
-    restarted = any(one.get("restartCount") for one in status.get("containerStatuses") or ())
-    made, became_ready = pod["metadata"].get("creationTimestamp"), ready.get("lastTransitionTime")
-    if ready.get("status") != "True" or restarted or not made or not became_ready:
-        return None
-    return float((time_of(became_ready) - time_of(made)).total_seconds())
 
 
 def _wanted(deployment: Manifest | None, resource: Manifest) -> int:

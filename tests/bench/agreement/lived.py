@@ -13,7 +13,7 @@ import aiohttp
 
 from batchedllm.api import names
 from batchedllm.core.container_state import is_ready
-from batchedllm.core.observed import startup_seconds
+from batchedllm.core.starts import starts_of, usual_seconds
 from batchedllm.sim.workload import TraceRequest
 from bench.agreement.curves import Curve
 from bench.operator_watch import BenchError, Manifest, Watched, api_session
@@ -94,7 +94,7 @@ async def _watches(cluster: Cluster, namespace: str) -> AsyncIterator[tuple[Watc
 
 def _pod(manifest: Manifest) -> _Pod:
     found = dict(manifest)
-    return _Pod(is_ready(found), manifest.get("status", {}).get("podIP", ""), startup_seconds([found]))
+    return _Pod(is_ready(found), manifest.get("status", {}).get("podIP", ""), usual_seconds(starts_of([found])))
 
 
 async def _answers(address: str) -> None:

@@ -12,8 +12,7 @@ import multiprocessing
 import random
 import time
 from concurrent.futures import ProcessPoolExecutor
-from math import exp, log, sqrt
-from statistics import mean, median, stdev
+from statistics import median
 from typing import NamedTuple
 
 import aiohttp
@@ -224,12 +223,6 @@ async def _kept_busy(address: str, lengths: list[int], load: Load, end: float, *
 def percents(pairs: list[list[float]]) -> list[float]:
     """Return by how many per cent fewer tokens a second ours makes, in each pair of (bare, ours)."""
     return [100 * (1 - ours / bare) for bare, ours in pairs]
-
-
-def together(pairs: list[list[float]]) -> tuple[float, float]:
-    """Return by how many per cent more tokens a second ours makes, as the geometric mean, and its standard error."""
-    ratios = [log(ours / bare) for bare, ours in pairs]
-    return 100 * (exp(mean(ratios)) - 1), 100 * stdev(ratios) / sqrt(len(ratios))
 
 
 def interval(values: list[float], seed: int = 0) -> tuple[float, float]:

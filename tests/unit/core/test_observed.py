@@ -99,25 +99,6 @@ def test_only_logs_that_would_tell_more_are_asked_for():
     assert observe(look, NOW).wants_logs_of == ("b",)
 
 
-def made(name: str, minute: int, ready_minute: int, *, ready: bool = True):
-    one = pod(name, ready=ready)
-    one["metadata"]["creationTimestamp"] = f"2026-01-01T00:{minute:02}:00Z"
-    one["status"]["conditions"][0]["lastTransitionTime"] = f"2026-01-01T00:{ready_minute:02}:00Z"
-    return one
-
-
-def test_how_long_a_start_takes_is_read_from_the_pods_that_serve():
-    """The median: one that was unready for a while since seems to have taken long."""
-    pods = (made("a", 1, 3), made("b", 2, 4), made("flapped", 1, 55), made("starting", 5, 5, ready=False))
-
-    assert fleet(4, *pods).startup_seconds == 120.0
-
-
-def test_how_long_a_start_takes_is_unknown_before_one_was_seen():
-    assert fleet(1, pod("a")).startup_seconds is None
-    assert fleet(1).startup_seconds is None
-
-
 def of_misconfigured(*pods, spec=None):
     cr = resource({"admission": {"apiKeys": {"secretRef": {"name": "clients", "key": "keys.yaml"}}}, **(spec or {})})
     names = tuple(one["metadata"]["name"] for one in pods)

@@ -241,16 +241,6 @@ def test_the_overhead_is_the_median_of_the_pairs_and_its_interval_is_told():
     assert low < 0.5 < high
 
 
-def test_all_pairs_together_are_told_with_their_standard_error():
-    more, error = overhead.together([[100.0, 101.0], [100.0, 101.0], [100.0, 101.0]])
-
-    assert (more, error) == (pytest.approx(1.0), pytest.approx(0.0, abs=1e-9))
-    assert overhead.together([[100.0, 110.0], [110.0, 100.0]]) == (
-        pytest.approx(0.0, abs=1e-9),
-        pytest.approx(9.531, rel=1e-4),
-    )
-
-
 def test_a_batch_begins_with_answers_of_all_lengths_in_the_same_order_in_every_run():
     lengths = overhead.first_lengths(256, 192)
     assert lengths == overhead.first_lengths(256, 192)
@@ -277,8 +267,8 @@ def of_api_server(ratio=1.0, more_microseconds=2.0):
 
 def test_of_the_api_server_little_time_a_token_is_taken():
     assert failed(api_server.judge(of_api_server())) == []
-    assert len(failed(api_server.judge(of_api_server(more_microseconds=6.0)))) == 4
-    assert failed(api_server.judge(of_api_server(ratio=0.9))) == ["fewer tokens a second, mean of all 18 pairs, %"]
+    assert len(failed(api_server.judge(of_api_server(more_microseconds=5.0)))) == 2
+    assert failed(api_server.judge(of_api_server(ratio=0.9))) == ["fewer tokens a second, median of all 18 pairs, %"]
 
 
 def phases(compiling, total):

@@ -2,6 +2,7 @@
 
 import math
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
@@ -26,9 +27,19 @@ class Fleet:
     failing: int = 0
     """Those of `pending` that cannot start: their image is not there, their container crashes again and again."""
     startup_seconds: float | None = None
-    """From making a replica to its first answer, as seen; None: none was seen to start."""
+    """From making a replica to its first answer, as lately seen; None: none was seen to start."""
     unschedulable_reason: str = ""
     """The scheduler's words about a replica without a node."""
+
+
+class Start(NamedTuple):
+    """A replica's start."""
+
+    made_at_seconds: float
+    """When its pod was made, in seconds since 1970."""
+    pod: str
+    seconds: float
+    """From then to its first answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +134,8 @@ class Memory:
     """Whether requests came since it was written there."""
     signs: tuple[Sign, ...] = ()
     """What is seen and may be told to people once it lasts."""
+    starts: tuple[Start, ...] = ()
+    """The latest starts, also of replicas that are gone."""
 
     def timeless(self) -> "Memory":
         """Return what was learned: it means something by another clock too, and while scaling is off."""
@@ -133,6 +146,7 @@ class Memory:
             learned_of=self.learned_of,
             is_kept=self.is_kept,
             is_used=self.is_used,
+            starts=self.starts,
         )
 
 
