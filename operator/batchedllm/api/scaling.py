@@ -139,7 +139,8 @@ class ScaleDown(ApiModel):
         ge=0,
         le=86400,
         description="Seconds in which a lower need must never have been exceeded. Unset: two and a half times as long "
-        "as a replica was seen to take to start, 60 to 600 s; 300 s before one was.",
+        "as a replica was seen to take to start, 60 to 240 s, or as long as a start if that is longer; 240 s before "
+        "one was.",
     )
 
 

@@ -76,11 +76,9 @@ def _informed(state: ScalingState, now_seconds: float) -> tuple[Memory, Outlook]
     """Learn from what is seen, and look ahead with it."""
     memory = state.memory
     startup = startup_seconds(state)
-    available = now_seconds - startup
-    met_by = memory.watch.asked_between(available - limits.hold_seconds(state), available)
     lesson: Lesson = learn(
         *(memory.experience, memory.watch, state.load, state.objective, now_seconds),
-        met_by_tokens_per_second=met_by,
+        met_by_tokens_per_second=memory.watch.met_anyway(startup, limits.hold_seconds(state), now_seconds),
         startup_seconds=startup,
     )
     memory = changed(memory, experience=lesson.experience, watch=lesson.watch)

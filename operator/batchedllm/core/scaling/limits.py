@@ -23,7 +23,8 @@ CAPACITY_GIVEN_UP = "capacityGivenUp"
 HOLD_STARTUPS = 2.5
 """Start-ups for which replicas are kept that are no longer needed: giving one up costs a start when it is missed."""
 SHORTEST_HOLD_SECONDS = 60
-LONGEST_HOLD_SECONDS = 600
+ENOUGH_HOLD_SECONDS = 240
+"""No longer hold is worth its cost, but for replicas that take longer to start: they are kept for a start-up."""
 PENDING_HOLD_SECONDS = 60.0
 """How long replicas that do not serve yet are kept when nothing asks for them any more: they hold no request."""
 REMOVED_AT_ONCE = 0.1
@@ -35,7 +36,8 @@ def hold_seconds(state: ScalingState) -> float:
     set_seconds = state.policy.scale_down.stabilization_seconds
     if set_seconds is not None:
         return set_seconds
-    return min(LONGEST_HOLD_SECONDS, max(SHORTEST_HOLD_SECONDS, HOLD_STARTUPS * startup_seconds(state)))
+    startup = startup_seconds(state)
+    return max(startup, SHORTEST_HOLD_SECONDS, min(ENOUGH_HOLD_SECONDS, HOLD_STARTUPS * startup))
 
 
 @dataclass(frozen=True, slots=True)

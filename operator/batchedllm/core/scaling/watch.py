@@ -16,8 +16,9 @@ from batchedllm.core.scaling.traffic import KEPT_SECONDS, Traffic
 LATE_SECONDS: Final = 60.0
 """How far back the share of late requests is told."""
 ASKED_CELL_SECONDS: Final = 10.0
+JUST_ASKED_SECONDS: Final = 60.0
 ASKED_SECONDS: Final = 3 * KEPT_SECONDS
-"""How far back it is known what was asked for: the longest start-up that is counted on, and the longest hold."""
+"""How far back it is known what was asked for: more than the longest start-up that is counted on and a hold as long."""
 
 History = tuple[tuple[float, float], ...]
 """(monotonic seconds, value)."""
@@ -68,6 +69,15 @@ class Watch:
         """Return the most that was asked for in a time, in tokens per second."""
         first, last = bisect_left(self.asked, (from_seconds,)), bisect_right(self.asked, (to_seconds, inf))
         return max([rate for _, rate in self.asked[first:last]], default=0.0)
+
+    def met_anyway(self, startup_seconds: float, hold_seconds: float, now_seconds: float) -> float:
+        """Return the demand, in tokens per second, that replicas serve now which were asked for in time.
+
+        That was a start-up ago, or within the hold before. To be kept until now it must have been asked for within a
+        hold again; of that the last minute says nothing, as what a burst asks for in it is not there yet.
+        """
+        moments = (now_seconds - startup_seconds, now_seconds - min(JUST_ASKED_SECONDS, startup_seconds))
+        return min([self.asked_between(moment - hold_seconds, moment) for moment in moments])
 
     def late_share(self) -> tuple[float, float]:
         """Return the share of late requests of the last minute, and how many requests it is of."""

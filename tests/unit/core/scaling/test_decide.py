@@ -142,7 +142,7 @@ def test_an_idle_fleet_reaches_the_minimum_one_step_per_period() -> None:
             sizes.append((now, decision.to_replicas))
         wanted, now = decision.to_replicas, now + (decision.retry_seconds or 1000)
 
-    assert sizes == [(300.0, 4), (330.0, 3), (360.0, 2)]
+    assert sizes == [(240.0, 4), (270.0, 3), (300.0, 2)]
 
 
 def test_a_load_that_fits_into_80_percent_of_fewer_batches_removes_replicas() -> None:
@@ -167,19 +167,19 @@ def test_a_need_within_the_window_keeps_the_replicas() -> None:
     _, after = decide(replace(after, load=load(4, running=4 * 20), batch_limit=32), 200.0)
     _, after = decide(replace(after, load=load(4)), 202.0)
 
-    decision, after = decide(after, 301.0)
+    decision, after = decide(after, 241.0)
     assert (decision.to_replicas, decision.limited_by) == (4, ("scaleDown.stabilizationSeconds",))
     assert decision.retry_seconds == pytest.approx(201.0)
-    assert decide(after, 502.0)[0].to_replicas == 3
+    assert decide(after, 442.0)[0].to_replicas == 3
 
 
 def test_a_restarted_operator_removes_nothing_before_it_saw_a_whole_window() -> None:
     current = state(policy(), 4, load(4))
-    for now in range(0, 300, 20):
+    for now in range(0, 240, 20):
         decision, current = decide(current, float(now))
         assert decision.to_replicas == 4
 
-    assert decide(current, 300.0)[0].to_replicas == 3
+    assert decide(current, 240.0)[0].to_replicas == 3
 
 
 def test_a_memory_from_another_clock_is_dropped() -> None:
@@ -379,7 +379,7 @@ def test_how_long_a_lower_need_must_last_follows_from_the_time_that_a_start_take
         return decide(later, 1000.0 + seconds)[0].to_replicas
 
     assert (after(74, 30.0), after(76, 30.0)) == (3, 2)
-    assert (after(299, None), after(301, None)) == (3, 2)
+    assert (after(239, None), after(241, None)) == (3, 2)
     assert (after(59, 1.0), after(61, 1.0)) == (3, 2)
     assert (after(599, 3000.0), after(601, 3000.0)) == (3, 2)
 

@@ -84,16 +84,17 @@ def test_replicas_that_do_not_serve_yet_are_given_up_after_a_minute_and_those_th
     needs = ((800.0, 5), (930.0, 3))
     pending = situation(needs=needs, fleet={"pending": 1})
 
-    assert stabilized_down(Draft(3), pending) == Draft(4, ("scaleDown.stabilizationSeconds",), 100.0)
+    assert stabilized_down(Draft(3), pending) == Draft(4, ("scaleDown.stabilizationSeconds",), 40.0)
     assert stabilized_down(Draft(3), situation(needs=needs)).replicas == 5
     assert stabilized_down(Draft(3), situation(needs=((950.0, 5), (950.0, 3)), fleet={"pending": 1})).replicas == 5
 
 
-def test_a_lower_need_must_last_as_set_or_else_for_some_starts_within_ten_minutes() -> None:
+def test_a_lower_need_must_last_as_set_or_else_for_some_starts_and_no_longer_than_is_worth_it() -> None:
     assert hold_seconds(situation(down=ScaleDown(stabilization_seconds=7)).state) == 7
-    assert hold_seconds(situation(startup=100.0).state) == 250.0
+    assert hold_seconds(situation(startup=80.0).state) == 200.0
     assert hold_seconds(situation(startup=6.0).state) == 60
-    assert hold_seconds(situation(startup=500.0).state) == 600
+    assert hold_seconds(situation(startup=200.0).state) == 240
+    assert hold_seconds(situation(startup=500.0).state) == 500.0
 
 
 def test_given_up_replicas_are_not_asked_for_before_the_pause_is_over() -> None:

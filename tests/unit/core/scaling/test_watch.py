@@ -69,3 +69,44 @@ def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
 def test_the_share_of_late_requests_is_of_all_that_were_answered() -> None:
     assert Watch().late_share() == (0.0, 0.0)
     assert Watch(answered=((1.0, 30.0, 3.0), (3.0, 10.0, 1.0))).late_share() == (pytest.approx(0.1), 40.0)
+
+
+def asked(*moments: tuple[float, float]) -> Watch:
+    watch = Watch()
+    for at_seconds, tokens_per_second in moments:
+        watch = watch.with_asked(at_seconds, tokens_per_second)
+    return watch
+
+
+def steadily(until_seconds: int, tokens_per_second: float) -> list[tuple[float, float]]:
+    return [(float(second), tokens_per_second) for second in range(0, until_seconds, 20)]
+
+
+def test_what_was_asked_for_all_along_is_there() -> None:
+    assert asked(*steadily(1000, 500.0)).met_anyway(120.0, 240.0, 1000.0) == 500.0
+
+
+def test_what_was_asked_for_within_less_than_a_start_up_is_not_there_yet() -> None:
+    rising = asked(*steadily(900, 500.0), (900.0, 900.0), (980.0, 900.0))
+
+    assert rising.met_anyway(120.0, 240.0, 1000.0) == 500.0
+    assert rising.met_anyway(90.0, 240.0, 1000.0) == 900.0
+
+
+def test_what_is_not_asked_for_any_more_is_there_for_a_hold() -> None:
+    falling = asked(*steadily(700, 500.0), (720.0, 100.0), (900.0, 100.0))
+
+    assert falling.met_anyway(120.0, 240.0, 900.0) == 500.0
+    assert falling.met_anyway(120.0, 240.0, 1050.0) == 100.0
+
+
+def test_what_a_burst_asked_for_was_given_up_before_it_came() -> None:
+    """Else the next burst would seem to be served by it, and would not be kept in mind."""
+    burst = asked((0.0, 900.0), (40.0, 900.0), (60.0, 100.0), (300.0, 100.0), (580.0, 100.0))
+
+    assert burst.asked_between(600.0 - 320.0 - 320.0, 600.0 - 320.0) == 900.0
+    assert burst.met_anyway(320.0, 320.0, 600.0) == 100.0
+
+
+def test_nothing_is_there_that_was_never_asked_for() -> None:
+    assert Watch().met_anyway(120.0, 240.0, 1000.0) == 0.0
