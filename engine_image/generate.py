@@ -46,8 +46,9 @@ occurred have no series.
 - vLLM's elastic expert parallelism drops plugins when it scales, and these metrics with them.
 """
 GPUS = """\
-Of the GPUs that CUDA lets the engine use, every second, by NVML. `GPU_I_PROFILE` and `GPU_I_ID` are empty but for MIG
-instances, which have memory of their own and nothing else that NVML tells. All are gauges, also those that only grow.
+Of the GPUs that CUDA lets the engine use, by NVML, every second; energy, ECC errors and the memory's clock every ten.
+`GPU_I_PROFILE` and `GPU_I_ID` are empty but for MIG instances, which have memory of their own and nothing else that NVML
+tells. All are gauges, also those that only grow.
 """
 START = """\
 Of the start that led to this engine; they stay as they are. vLLM tells these numbers in its log alone, so a level above
