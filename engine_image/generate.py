@@ -47,8 +47,8 @@ occurred have no series.
 """
 GPUS = """\
 Of the GPUs that CUDA lets the engine use, by NVML, every second; energy, ECC errors and the memory's clock every ten.
-`GPU_I_PROFILE` and `GPU_I_ID` are empty but for MIG instances, which have memory of their own and nothing else that NVML
-tells. All are gauges, also those that only grow.
+`GPU_I_PROFILE` and `GPU_I_ID` are empty but for MIG instances, which have memory of their own and nothing else that
+NVML tells. All are gauges, also those that only grow.
 """
 START = """\
 Of the start that led to this engine; they stay as they are. vLLM tells these numbers in its log alone, so a level above

@@ -65,7 +65,7 @@ class Told:
 
 def sections(scope: plan.Scope, results: Results) -> list[str]:
     """Return everything that the page tells of the judge."""
-    found = [_headline(scope, results)]
+    found = [_headline(scope, results), as_good_for_no_more(scope, results)]
     for title in scope.titles:
         found += [f"### {title}", _peers(scope, results, title), _details(scope, results, title)]
     return [*found, _studies(scope, results)]
@@ -85,6 +85,31 @@ def _headline(scope: plan.Scope, results: Results) -> str:
             )
         )
     return table((*head, "reachable: A / K", "by", "cheapest fixed fleet: A / K", "clairvoyant hours"), rows)
+
+
+def as_good_for_no_more(scope: plan.Scope, results: Results) -> str:
+    """Return who serves as many as ours at no higher cost, with the best knob or the one that is best at our cost."""
+    rows, compared = [], 0
+    for cell in scope.cells():
+        ours = Told(scope, results, Task(cell, OWN))
+        for peer in scope.peers:
+            for choose in (plan.tuned, plan.at_our_cost):
+                theirs = Told(scope, results, choose(results, cell, peer))
+                compared += bool(ours.pairs and theirs.pairs)
+                if _is_as_good_for_no_more(theirs, ours):
+                    rows.append((cell.title, str(cell.startup_seconds), peer, theirs.both, ours.both))
+    words = f"With as high an A for no higher cost than ours, of {compared:,} comparisons on the second halves:"
+    head = ("traffic", "start-up s", "policy", "its A / K", "ours")
+    return f"{words}\n\n{table(head, dict.fromkeys(rows))}" if rows else f"{words} none."
+
+
+def _is_as_good_for_no_more(theirs: Told, ours: Told) -> bool:
+    if not (theirs.pairs and ours.pairs):
+        return False
+    (attainment, hours), (our_attainment, our_hours) = (
+        (told.mean("A") or 0.0, told.mean("replicaHours") or 0.0) for told in (theirs, ours)
+    )
+    return attainment >= our_attainment and hours <= our_hours
 
 
 def _reached(scope: plan.Scope, results: Results, cell: World) -> tuple[str, str, str, str]:

@@ -8,7 +8,7 @@ from batchedllm.sim.fleet.autoscaler import Seen
 from batchedllm.sim.policies.registry import knob_of
 from bench.scaling import plan
 from bench.scaling.cases import World
-from bench.scaling.report import Told, sections, table
+from bench.scaling.report import Told, as_good_for_no_more, sections, table
 from bench.scaling.results import Results, _without_words
 from bench.scaling.tasks import OWN, VARIANTS, Task, own
 
@@ -124,6 +124,25 @@ def test_no_policy_that_serves_enough_costs_less_than_the_clairvoyant(results):
     results.add(Task(replace(CELL, startup_seconds=60), "clairvoyant"), _figures(0.99, 1.3))
     assert results.cheapest_hours(CELL) == 1.4
     assert Told(SCOPE, results, Task(CELL, "keda-waiting", 5)).cost == "1.07"
+
+
+@pytest.mark.parametrize(
+    ("figures", "is_named"),
+    [((0.96, 2.0), True), ((0.97, 1.0), True), ((0.97, 2.1), False), ((0.95, 1.0), False)],
+    ids=["as good for as much", "better for less", "better for more", "worse for less"],
+)
+def test_whoever_is_as_good_as_ours_for_no_more_is_named(results, figures, is_named):
+    _tuned(results, (0.99, 9.0), (0.96, 5.0), (0.95, 6.0), (0.90, 1.0), (0.5, 0.5))
+    for seed in (1, 2):
+        world = replace(CELL, seed=seed)
+        results.add(Task(world, OWN), _figures(0.96, 2.0))
+        results.add(Task(world, "keda-waiting", knob_of("keda-waiting").grid[1]), _figures(*figures))
+
+    told = as_good_for_no_more(SCOPE, results)
+
+    assert "of 1 comparisons" in told
+    assert ("| code x8 | 120 | keda-waiting |" in told) is is_named
+    assert told.endswith("none.") is not is_named
 
 
 @pytest.mark.parametrize("variant", ["", *VARIANTS])
