@@ -52,11 +52,11 @@ def run(scene: Scene, measured: Json) -> None:
 def judge(measured: Json) -> list[Check]:
     """Bound the time a token where the API server has some to spare, and the median of tokens a second of all pairs."""
     percents = overhead.percents([pair for answers in ANSWERS for pair in measured.get(answers, ())])
-    fewer, bound = median(percents), f"below {_MOST_PERCENT}"
+    fewer = median(percents) if percents else None
     words = f"fewer tokens a second, median of all {len(percents)} pairs, %"
     to_spare = [answers for answers in ANSWERS if answers in measured and answers != "streamed"]
     more = [ours - bare for answers in to_spare for bare, ours in measured[overhead.frontend_key(answers)]]
     return [
-        Check(words, fewer, bound, fewer < _MOST_PERCENT),
+        Check(words, fewer, f"below {_MOST_PERCENT}", fewer is not None and fewer < _MOST_PERCENT),
         *overhead.below("more of the API server's time a token where it is not full, us", more, _MOST_MICROSECONDS),
     ]

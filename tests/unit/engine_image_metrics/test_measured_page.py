@@ -130,6 +130,23 @@ def test_what_was_measured_in_a_cluster_is_told_as_well(cluster_runs):
         assert f"| NVIDIA H200, in a cluster | 0.26.0 | 256 | {row} |" in page
 
 
+def test_the_exporter_is_told_beside_nvidia_smi_with_what_a_look_costs(folder):
+    utilization = {"DCGM_FI_DEV_GPU_UTIL": {"exporter": 99, "nvidiaSmi": 100, "mostApart": 1}}
+    result = {"gpu": "NVIDIA H200, 580", "idle": utilization, "busy": utilization}
+    file = folder / "gpu_exporter_h200.json"
+    file.write_text(json.dumps(result))
+    without_looks = measured.page(EMPTY, folder)
+    file.write_text(
+        json.dumps(result | {"idle": {"lookSeconds": 0.0012}, "busy": utilization | {"lookSeconds": 0.004}})
+    )
+
+    page = measured.page(EMPTY, folder)
+
+    assert "| NVIDIA H200, 580 | busy | DCGM_FI_DEV_GPU_UTIL | 99 | 100 | 1 |" in page
+    assert "a look takes 1.2 ms of the processor's time where the GPU is idle and 4.0 where it is busy" in page
+    assert "a look takes" not in without_looks
+
+
 def test_without_results_the_page_says_so(folder):
     assert measured.page(EMPTY, folder).count("Not measured yet") == len(measured.PARTS)
 

@@ -258,6 +258,14 @@ def test_an_overhead_is_small_only_if_enough_pairs_say_so():
     assert len(failed(overhead.judge({"streamedByEight": [[10000, 9800]] * 3}))) == 2
 
 
+@pytest.mark.parametrize("case", [overhead, api_server])
+def test_an_overhead_that_nothing_was_measured_of_is_not_small(case):
+    checks = case.judge({})
+
+    assert checks
+    assert not any(one.holds for one in checks)
+
+
 def of_api_server(ratio=1.0, more_microseconds=2.0):
     times = [[40.0, 40.0 + more_microseconds]] * 5
     speeds = [[10000, 10000 * ratio], [9000, 9100 * ratio]] * 3
