@@ -56,7 +56,7 @@ def machine(found: dict[str, Json]) -> str:
         f"{card['name']}, {card['memory_mebibytes']:,} MiB, driver {card['driver']}; {where['cpus']} cores, kernel "
         f"{where['kernel']}, Python {where['python']}, torch {where['torch']}, transformers {where['transformers']}, "
         f"{where['engine']}; {first['at'][:16].replace('T', ' ')} to {last['at'][:16].replace('T', ' ')} UTC; "
-        f"commits {', '.join(commits)}."
+        f"{'commits' if len(commits) > 1 else 'commit'} {', '.join(commits)}."
     )
 
 

@@ -29,7 +29,7 @@ class Calibration:
     """The same of a tensor-parallel rank, with either: what tries the connections loads most of it before profiling."""
     graphs_base: Bytes
     graphs_per_state: float
-    """Bytes of the CUDA graphs for each layer and element of the hidden size."""
+    """Bytes of the CUDA graphs for each layer and element of the hidden size, divided among tensor-parallel ranks."""
     graphs_latent: float
     """Times that, for models with latent attention."""
     graphs_estimate: float
@@ -53,7 +53,7 @@ MEASURED: Final = Calibration(
     context=Bytes(527 * MIB),
 )
 """tests/data/memory_truth.json (14 starts), tests/data/memory_profiles.json (profiles of 33 models), and of ranks
-tests/gpu/results/tensor-parallel.json (three starts on two H200, all without CUDA graphs)."""
+tests/gpu/results/tensor-parallel.json (four starts on two H200, one of them with CUDA graphs)."""
 
 EAGER_HIDDEN: Final = {
     "llama": 3,

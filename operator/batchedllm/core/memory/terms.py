@@ -43,9 +43,13 @@ def graphs_term(step: Step, layers: int) -> Term:
     if step.eager:
         return Term(Bytes(0), Certainty.EXACT, Bytes(0), "no CUDA graphs")
     constants = step.calibration
-    size = constants.graphs_base + constants.graphs_per_state * layers * step.model.hidden_size
-    size *= constants.graphs_latent if step.widths.latent else 1
-    return Term(Bytes(ceil(size)), Certainty.ESTIMATED, Bytes(ceil(size * GRAPHS_ERROR)), STARTS)
+    states = constants.graphs_per_state * layers * step.model.hidden_size
+    latent = constants.graphs_latent if step.widths.latent else 1
+    size = (constants.graphs_base + states / step.tensor_parallel) * latent
+    # Seen divided in one start of two ranks; elsewhere it may be as much as undivided.
+    undivided = (constants.graphs_base + states) * latent
+    error = max(size * GRAPHS_ERROR, undivided - size)
+    return Term(Bytes(ceil(size)), Certainty.ESTIMATED, Bytes(ceil(error)), STARTS)
 
 
 def non_torch_term(runner: Runner, calibration: Calibration, ranks: int) -> Term:
@@ -55,7 +59,7 @@ def non_torch_term(runner: Runner, calibration: Calibration, ranks: int) -> Term
         return Term(alone, Certainty.CALIBRATED, NON_TORCH_ERROR, STARTS)
     # Seen on one pair of GPUs; on others it may be as much as without ranks.
     error = Bytes(alone - calibration.non_torch_spread)
-    return Term(calibration.non_torch_spread, Certainty.ESTIMATED, error, "three starts of vLLM 0.26.0 on two H200")
+    return Term(calibration.non_torch_spread, Certainty.ESTIMATED, error, "starts of vLLM 0.26.0 on two H200")
 
 
 def block_tables(sequences: int, length: Tokens, block_sizes: tuple[Tokens, ...]) -> Bytes:
