@@ -6,10 +6,9 @@ hour at the replicas there are, for an hour and a half where some are to be adde
 replica that it brings back is not removed again at once.
 """
 
-from dataclasses import dataclass
 from typing import Any, Final
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.types import ScalingState, Spending
 
@@ -50,7 +49,7 @@ def spent_hours(spending: Spending) -> float:
     return sum(hours for _, hours in spending.hours)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Account:
     """Where a budget is, in replica-hours of a day; `minReplicas` are taken to run all day."""
 

@@ -10,12 +10,11 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from bisect import bisect_right
-from dataclasses import dataclass
 from itertools import pairwise
 from math import exp, sqrt
 from typing import Final
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded
 from batchedllm.core.scaling.objective import Objective
 
@@ -56,7 +55,7 @@ LEAST_STEPS: Final = 20
 """Tokens of a sample below which its mean step time is chance."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Capacity:
     """What was seen of single replicas."""
 

@@ -9,8 +9,8 @@ the caller.
 import math
 from typing import Any
 
-from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.record import changed
 from batchedllm.core.scaling import budget, limits, seasonal, stabilization, steps, supply, wording, zero
 from batchedllm.core.scaling.learning import Lesson, learn
 from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds

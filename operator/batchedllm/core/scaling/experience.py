@@ -1,9 +1,10 @@
 """What is learned of a model's replicas and traffic, and worth keeping over a restart of the operator."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, field
 from typing import Any, Final
 
+from batchedllm.core.record import record
 from batchedllm.core.scaling.capacity import Capacity
 from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.levels import COUNT
@@ -17,7 +18,7 @@ MOST_TOKENS: Final = 1e8
 """Above what a replica does in a second, and what a request has."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Experience:
     """See the module."""
 

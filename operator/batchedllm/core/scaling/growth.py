@@ -5,10 +5,10 @@ hardly changes within a start-up needs no head-room, one that rises by a fifth w
 traffic's own past that tells.
 """
 
-from dataclasses import dataclass
 from math import exp, sqrt
 from typing import Final
 
+from batchedllm.core.record import record
 from batchedllm.core.scaling.traffic import KEPT_SECONDS, Traffic
 
 MEMORY_SECONDS: Final = 900.0
@@ -23,7 +23,7 @@ SHORTEST_WINDOW_SECONDS: Final = 60.0
 """Rates are means over half a start-up, but at least over this time, and at most over a quarter of what is kept."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Growth:
     """Growths of the rate within a start-up, in requests per second; falls count as none."""
 

@@ -6,12 +6,11 @@ with the lateness of a replica by its load, each number of replicas has a share 
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from math import exp, floor, sqrt
 from operator import mul
 from typing import Final
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import record
 from batchedllm.core.scaling.levels import COUNT, LEVELS, NOTHING, RATIO, faded, index_of, levels_between, with_added
 
 MEMORY_SECONDS: Final = 1200.0
@@ -24,7 +23,7 @@ USUAL_VARIATION: Final = 0.5
 _BEYOND: Final = COUNT + 1
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class History:
     """Requests by the load, of the whole fleet, that they came at."""
 
@@ -45,8 +44,7 @@ class History:
         if not 0 < seconds < MEMORY_SECONDS:
             return self
         factor = exp(-seconds / MEMORY_SECONDS)
-        return changed(
-            self,
+        return History(
             unmet=with_added(faded(self.unmet, factor), 0 if is_met_anyway else index_of(demand), requests),
             seconds=self.seconds * factor + seconds,
             demand_sum=self.demand_sum * factor + seconds * demand,

@@ -1,6 +1,6 @@
 """What happened in each pod between two readings of it: requests, tokens, steps, and who had to wait too long."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from batchedllm.core.readings import LatencyHistogram, PodReading
@@ -36,14 +36,11 @@ class Increment(NamedTuple):
     queued_throughout: float
     """Requests that waited at both ends, at least."""
     queued_before: float
+    answered: float
+    """Requests that `late` speaks of: the most of those that finished, were admitted, or got their first token."""
     late: tuple[Late, ...]
     """Requests whose first token came too late, or that had waited too long before the engine for it to be in time, and
     ones whose tokens came too slowly."""
-
-    @property
-    def answered(self) -> float:
-        """Requests that `late` speaks of."""
-        return max(self.first_tokens, self.finished, self.admitted)
 
     @property
     def tokens_per_second(self) -> float:
@@ -102,6 +99,7 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
         step_tokens=_growth(old.step_tokens_total, new.step_tokens_total),
         queued_throughout=min(old.queue_depth or 0.0, new.queue_depth or 0.0),
         queued_before=old.queue_depth or 0.0,
+        answered=max(first_tokens, finished, admitted),
         late=(*_more(too_late, too_long), *[Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow]),
     )
 
@@ -137,16 +135,13 @@ def _more(too_late: tuple[Late, ...], too_long: tuple[Late, ...]) -> tuple[Late,
 
 
 def _is_plausible(one: Increment) -> bool:
-    """Tell whether an engine can have done it."""
-    requests = [one.arrived, one.finished, one.first_tokens, one.admitted]
-    requests += [late.requests for late in one.late]
-    work = [one.prompt_tokens, one.generation_tokens, one.step_tokens, one.step_seconds]
-    work += [one.queued_throughout, one.queued_before]
-    return _are_within(requests, MOST_REQUESTS_PER_SECOND * one.seconds) and _are_within(
-        work, MOST_TOKENS_PER_SECOND * one.seconds
+    """Tell whether an engine can have done it: nothing negative, no more than there is; what is no number never is."""
+    late = [some.requests for some in one.late]
+    requests = (one.arrived, one.finished, one.first_tokens, one.admitted, *late)
+    work = (one.prompt_tokens, one.generation_tokens, one.step_tokens, one.step_seconds)
+    waiting = (one.queued_throughout, one.queued_before)
+    return (
+        min(*requests, *work, *waiting) >= 0
+        and sum(requests) <= MOST_REQUESTS_PER_SECOND * one.seconds
+        and sum(work) + sum(waiting) <= MOST_TOKENS_PER_SECOND * one.seconds
     )
-
-
-def _are_within(values: Sequence[float], most: float) -> bool:
-    """Tell whether none is negative and all together are at most this; what is no number never is."""
-    return min(values) >= 0 and sum(values) <= most

@@ -2,6 +2,7 @@
 
 from bisect import bisect_right
 from math import inf
+from operator import sub
 from typing import NamedTuple
 
 from batchedllm.core.readings import LatencyHistogram
@@ -21,13 +22,16 @@ def grown(before: LatencyHistogram, after: LatencyHistogram) -> tuple[float, ...
         return ()
     if before.bounds_seconds != after.bounds_seconds:
         return after.counts
-    growth = tuple([new - old for old, new in zip(before.counts, after.counts, strict=True)])
+    growth = tuple(map(sub, after.counts, before.counts))
     return after.counts if min(growth) < 0 else growth
 
 
 def late(bounds_seconds: tuple[float, ...], counts: tuple[float, ...], allowed_seconds: float) -> tuple[Late, ...]:
     """Return those above what is allowed. Within a bucket values are taken to be spread evenly."""
-    bounds, first = (0.0, *bounds_seconds, inf), bisect_right(bounds_seconds, allowed_seconds)
+    first = bisect_right(bounds_seconds, allowed_seconds)
+    if not any(counts[first:]):
+        return ()
+    bounds = (0.0, *bounds_seconds, inf)
     buckets = zip(bounds[first:], bounds[first + 1 :], counts[first:], strict=False)
     return tuple([_above(lower, bound, count, allowed_seconds) for lower, bound, count in buckets if count > 0])
 

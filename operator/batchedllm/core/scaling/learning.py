@@ -1,10 +1,9 @@
 """Learning from one look at the fleet: what came, what each pod did, who was late, and under which load."""
 
-from dataclasses import dataclass
 from typing import Final
 
-from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad, PodReading
+from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.increments import Increment, increments, tells_requests
@@ -16,7 +15,7 @@ FULL_QUEUE_SECONDS: Final = 0.5
 """A queue that is so much work keeps a replica full; a shorter one is what came during a step."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Lesson:
     """What is known after the look."""
 
@@ -109,10 +108,11 @@ def _taught(capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, Pod
     for one in done:
         if one.answered:
             _booked(answered, late, one, pods[one.pod])
-        if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * one.tokens_per_second > 0:
-            full.append(one.tokens_per_second)
+        speed = one.tokens_per_second
+        if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * speed > 0:
+            full.append(speed)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
-            capacity = capacity.with_busy(one.tokens_per_second, one.step_seconds / one.step_tokens)
+            capacity = capacity.with_busy(speed, one.step_seconds / one.step_tokens)
     if full:
         capacity = capacity.with_full(*full)
     return changed(capacity, answered=tuple(answered), late=tuple(late))

@@ -6,9 +6,8 @@ stays within.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed, record
 from batchedllm.core.scaling import stabilization, steps
 from batchedllm.core.scaling.outlook import startup_seconds
 from batchedllm.core.scaling.types import Memory, ScalingState
@@ -40,7 +39,7 @@ def hold_seconds(state: ScalingState) -> float:
     return max(startup, SHORTEST_HOLD_SECONDS, min(ENOUGH_HOLD_SECONDS, HOLD_STARTUPS * startup))
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Situation:
     """What limits look at."""
 
@@ -62,7 +61,7 @@ class Situation:
         return self.state.bounds.low_by if bounded > replicas else self.state.bounds.high_by
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Draft:
     """The outcome so far."""
 
@@ -73,7 +72,7 @@ class Draft:
     def limited(self, replicas: int, by: str, retry_seconds: float | None = None) -> "Draft":
         """Return the draft with another number, the limit that brought it, and when that limit runs out."""
         retry = soonest(self.retry_seconds, retry_seconds)
-        return changed(self, replicas=replicas, limited_by=(*self.limited_by, by), retry_seconds=retry)
+        return Draft(replicas, (*self.limited_by, by), retry)
 
 
 def soonest(*seconds: float | None) -> float | None:

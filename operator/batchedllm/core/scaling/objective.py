@@ -1,17 +1,17 @@
 """What in time means: the service level that replicas are to hold."""
 
 import re
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
 
 from batchedllm.api.slo import Slo
+from batchedllm.core.record import record
 
 _SECONDS: Final = {"ms": 1e-3, "s": 1.0}
 _TIME: Final = r"(\d+(?:\.\d+)?)(ms|s)"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Objective:
     """Most seconds until the first token, which may grow with the prompt, and most mean seconds between later ones."""
 

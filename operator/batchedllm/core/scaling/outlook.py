@@ -1,9 +1,9 @@
 """What the signals look at, worked out once for all of them: the demand, and what a replica holds of it."""
 
-from dataclasses import dataclass
 from math import inf
 from typing import Final
 
+from batchedllm.core.record import record
 from batchedllm.core.scaling.capacity import held_within
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.objective import Objective
@@ -18,6 +18,8 @@ LONGEST_STARTUP_SECONDS: Final = 600.0
 
 SHORTEST_WINDOW_SECONDS: Final = 20.0
 """Over less than this arrivals are mostly chance: twice the time a load is measured over."""
+LEAST_FALL_SECONDS: Final = 60.0
+"""Over less than this it does not tell whether the demand falls; over a start-up where that is longer."""
 WINDOW_SHARES: Final = (0.25, 0.5, 1.0)
 """Windows as parts of a start-up. A rise that has lasted for a part of it may well last until a replica is there; one
 that is much shorter will be over."""
@@ -26,7 +28,7 @@ UNAVOIDABLE: Final = 1.1
 """Factor on the share that is late even at the lowest load: no replica is asked for what none helps."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Outlook:
     """See the module. Loads are tokens per second, prompt and output together."""
 
@@ -51,7 +53,8 @@ class Outlook:
     margin: float
     """Factor on what the past asks for, for what it has not shown yet."""
     growth: float
-    """By how much the demand may have grown when a replica that is asked for now is there; 0 where it is not steady."""
+    """By how much the demand may have grown when a replica that is asked for now is there; 0 where it is not steady, or
+    falls."""
     late_share: float
     """Share of late requests in the last minute."""
     answered: float
@@ -69,6 +72,11 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
     rates = [watch.traffic.requests_per_second(window, now_seconds) for window in windows]
     growth = watch.growth.of(rates[len(rates) // 2])
+    grows = (
+        growth > 0
+        and watch.traffic.is_steady(now_seconds)
+        and not watch.traffic.is_falling(max(LEAST_FALL_SECONDS, startup), now_seconds)
+    )
     late_share, answered = watch.late_share()
     return Outlook(
         objective=objective,
@@ -82,7 +90,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         attainable_late_share=attainable,
         past=experience.history.unmet,
         margin=experience.history.margin,
-        growth=growth * sizes.tokens if growth > 0 and watch.traffic.is_steady(now_seconds) else 0.0,
+        growth=growth * sizes.tokens if grows else 0.0,
         late_share=late_share,
         answered=answered,
         is_known=is_told,

@@ -1,12 +1,12 @@
 """What people are advised to change, from what was seen for long: each recommendation is one small function."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Final
 
 from batchedllm.api.spec import BatchedLLMSpec
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.record import record
 from batchedllm.core.scaling.schedule import policy_bounds
 from batchedllm.core.scaling.types import Decision, Fleet
 
@@ -31,7 +31,7 @@ SHORT_QUEUE_PER_REPLICA: Final = 0.1
 MOST_POD_NAMES: Final = 3
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Scene:
     """What recommendations look at."""
 

@@ -5,7 +5,6 @@ or back, a time that does not exist or exists twice is taken as Debian's cron ta
 """
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Final
@@ -15,12 +14,13 @@ from cronsim import CronSim
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.api.schedules import Schedule
+from batchedllm.core.record import record
 
 PREFIX: Final = "schedule:"
 """Before a schedule's name, where decisions tell what bounded them."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Bounds:
     """Fewest and most replicas at one time."""
 
@@ -46,7 +46,7 @@ class Bounds:
         return limit == self.high_by and replicas == self.high > 0
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class _Times:
     """One schedule around one minute."""
 

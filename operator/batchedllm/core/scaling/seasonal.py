@@ -6,10 +6,10 @@ ten-minute slots can tell. Slots are of UTC: twice a year, when clocks change, t
 """
 
 from bisect import bisect_left
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any, Final
 
+from batchedllm.core.record import record
 from batchedllm.core.scaling.outlook import startup_seconds
 from batchedllm.core.scaling.signals.opinion import Opinion
 from batchedllm.core.scaling.types import ScalingState
@@ -34,7 +34,7 @@ def opinions(state: ScalingState) -> tuple[Opinion, ...]:
     return (Opinion(FORECAST, needed.replicas, words),)
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Forecast:
     """What is expected."""
 

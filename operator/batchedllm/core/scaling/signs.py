@@ -5,16 +5,15 @@ appears, disappears or changes its words from one scrape to the next.
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Final
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed, record
 
 INTERRUPTION_SECONDS: Final = 60.0
 """How long a sign that is not told yet may be missing without beginning anew: single scrapes contradict most."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sign:
     """Something that is seen, or was until shortly."""
 

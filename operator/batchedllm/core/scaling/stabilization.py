@@ -7,7 +7,7 @@ some window, so the memory is bounded by the number of different needs, whatever
 from collections.abc import Callable, Sequence
 from operator import ge, le
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed
 from batchedllm.core.scaling.types import Memory
 
 History = tuple[tuple[float, int], ...]

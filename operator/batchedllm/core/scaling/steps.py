@@ -1,6 +1,6 @@
 """The changes that were made, and how much of the allowed change is left."""
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed
 from batchedllm.core.scaling.types import Memory, Proposal, Step
 
 

@@ -7,7 +7,7 @@ asks it for nodes that do not exist. So the wait has an end, and the next try a 
 from typing import Final
 
 from batchedllm.api.scaling import ScaleUp
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed
 from batchedllm.core.scaling.types import Fleet, Supply
 
 LONGEST_PAUSE_SECONDS: Final = 3600.0

@@ -2,11 +2,10 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable
-from dataclasses import dataclass
-from math import exp, inf
+from math import exp, inf, sqrt
 from typing import Final
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import record
 from batchedllm.core.scaling.increments import Increment
 
 KEPT_SECONDS: Final = 600.0
@@ -27,7 +26,7 @@ STEADY_VARIATION: Final = 0.25
 up or down."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Sizes:
     """Mean tokens of a request, over the last minutes."""
 
@@ -42,17 +41,15 @@ class Sizes:
         Only where requests came or ended are older ones forgotten: after an hour without any, the tokens of the first
         answer, told before it ends, would otherwise be those of hardly a request.
         """
-        done = tuple(done)
-        is_idle = not any(one.first_tokens or one.finished for one in done)
-        factor = 1.0 if is_idle else exp(-max(0.0, seconds) / SIZE_SECONDS)
-        prompts = self.prompts * factor + sum(one.first_tokens for one in done)
-        answers = self.answers * factor + sum(one.finished for one in done)
-        return Sizes(
-            prompts,
-            _possible(self.prompt_tokens_sum * factor + sum(one.prompt_tokens for one in done), prompts),
-            answers,
-            _possible(self.output_tokens_sum * factor + sum(one.generation_tokens for one in done), answers),
-        )
+        worked = [one for one in done if one.first_tokens or one.finished or one.prompt_tokens or one.generation_tokens]
+        if not worked:
+            return self
+        first_tokens, finished = sum([one.first_tokens for one in worked]), sum([one.finished for one in worked])
+        factor = exp(-max(0.0, seconds) / SIZE_SECONDS) if first_tokens or finished else 1.0
+        prompts, answers = self.prompts * factor + first_tokens, self.answers * factor + finished
+        prompt_tokens = self.prompt_tokens_sum * factor + sum([one.prompt_tokens for one in worked])
+        output_tokens = self.output_tokens_sum * factor + sum([one.generation_tokens for one in worked])
+        return Sizes(prompts, _possible(prompt_tokens, prompts), answers, _possible(output_tokens, answers))
 
     @property
     def prompt_tokens(self) -> float:
@@ -75,7 +72,7 @@ def _possible(tokens: float, requests: float) -> float:
     return min(tokens, MOST_TOKENS * requests) if requests > 0 else tokens
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Traffic:
     """When requests came."""
 
@@ -90,11 +87,9 @@ class Traffic:
         if cells and now_seconds - cells[-1][0] < CELL_SECONDS:
             cells = (*cells[:-1], (cells[-1][0], cells[-1][1] + requests))
         else:
-            first = 0
-            while first < len(cells) and cells[first][0] <= now_seconds - KEPT_SECONDS:
-                first += 1
+            first = bisect_right(cells, (now_seconds - KEPT_SECONDS, inf))
             cells = (*cells[first:], (now_seconds, requests))
-        return changed(self, cells=cells, since_seconds=now_seconds if since is None else since)
+        return Traffic(cells, now_seconds if since is None else since)
 
     def requests_per_second(self, window_seconds: float, now_seconds: float) -> float:
         """Return the mean rate over the window, or over as much of it as was watched."""
@@ -109,6 +104,13 @@ class Traffic:
             return None
         first = bisect_right(self.cells, (from_seconds, inf))
         return sum([requests for _, requests in self.cells[first : bisect_right(self.cells, (to_seconds, inf))]])
+
+    def is_falling(self, window_seconds: float, now_seconds: float) -> bool:
+        """Tell whether fewer requests came in the window than in the one before, by more than chance (Poisson)."""
+        window = min(window_seconds, KEPT_SECONDS / 2)
+        now = self.came_between(now_seconds - window, now_seconds)
+        before = self.came_between(now_seconds - 2 * window, now_seconds - window)
+        return now is not None and before is not None and before - now > sqrt(before + now)
 
     def is_steady(self, now_seconds: float) -> bool:
         """Tell whether requests came evenly over the last minutes: what has grown then is no burst."""

@@ -1,11 +1,12 @@
 """Inputs, memory and outcome of a scaling decision."""
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import NamedTuple
 
 from batchedllm.api.scaling import Scaling
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.record import record
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.schedule import Bounds, policy_bounds
@@ -13,7 +14,7 @@ from batchedllm.core.scaling.signs import Sign
 from batchedllm.core.scaling.watch import Watch
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Fleet:
     """The replicas there are."""
 
@@ -42,7 +43,7 @@ class Start(NamedTuple):
     """From then to its first answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Step:
     """A change of the wanted replicas that was made."""
 
@@ -51,7 +52,7 @@ class Step:
     """Positive: added. Negative: removed."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Proposal:
     """What the previous decision asked for. It becomes a step once the Deployment asks for it too."""
 
@@ -59,7 +60,7 @@ class Proposal:
     replicas: int
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Supply:
     """What is known of the nodes that replicas could run on (see supply.py)."""
 
@@ -83,7 +84,7 @@ class Supply:
         return self.ceiling is not None and now_seconds < self.retry_at_seconds
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Spending:
     """Replica-hours above `minReplicas`, by the hour of the clock (see budget.py)."""
 
@@ -93,7 +94,7 @@ class Spending:
     """Until when they are added up, in seconds since 1970; None: not yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Memory:
     """What must be remembered from one decision to the next.
 
@@ -150,7 +151,7 @@ class Memory:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Wake:
     """Who wants a model awake that may scale to zero."""
 
@@ -160,7 +161,7 @@ class Wake:
     """Whether it was woken since the last look."""
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class ScalingState:
     """Everything a decision depends on, apart from the time."""
 
@@ -185,7 +186,7 @@ class ScalingState:
         return policy_bounds(self.policy) if self.scheduled is None else self.scheduled
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class SignalCandidate:
     """The replicas that one signal asks for."""
 
@@ -195,7 +196,7 @@ class SignalCandidate:
     reason: str
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Decision:
     """The outcome, with everything that led to it."""
 

@@ -2,12 +2,12 @@
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from math import inf
 from typing import Final, NamedTuple
 
-from batchedllm.core.changed import changed
 from batchedllm.core.readings import PodReading
+from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.capacity import LEVEL_SECONDS
 from batchedllm.core.scaling.growth import Growth
 from batchedllm.core.scaling.increments import Increment
@@ -43,7 +43,7 @@ class PodWatch(NamedTuple):
         return load
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Watch:
     """The fleet."""
 
@@ -96,11 +96,21 @@ def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: flo
     found = dict(pods)
     for one in done:
         pod = found[one.pod]
-        since = one.at_seconds - LEVEL_SECONDS
-        arrivals = (*[entry for entry in pod.arrivals if entry[0] > since], (one.at_seconds, one.arrived))
+        now = one.at_seconds
+        arrivals = (*_since(now - LEVEL_SECONDS, pod.arrivals), (now, one.arrived))
         came = sum([requests for _, requests in arrivals])
         load = (came + one.queued_before) * tokens / LEVEL_SECONDS
-        oldest = one.at_seconds - KEPT_SECONDS
-        peaks = [entry for entry in pod.peaks if entry[0] > oldest and entry[1] > load]
-        found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks, (one.at_seconds, load)))
+        peaks = _since(now - KEPT_SECONDS, pod.peaks)
+        higher = len(peaks)
+        while higher and peaks[higher - 1][1] <= load:
+            higher -= 1
+        found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks[:higher], (now, load)))
     return found
+
+
+def _since(at_seconds: float, history: History) -> History:
+    """Return what came later than this."""
+    first = 0
+    while first < len(history) and history[first][0] <= at_seconds:
+        first += 1
+    return history[first:]

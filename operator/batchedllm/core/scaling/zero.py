@@ -5,8 +5,8 @@ Nothing measures the requests to a model without replicas, so a sleeping model w
 
 from typing import Final
 
-from batchedllm.core.changed import changed
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.record import changed
 from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.types import Memory, ScalingState
 

@@ -1,6 +1,6 @@
 """The operator's own policy: readings, windows, load and `decide` as the operator runs them, nothing of it changed."""
 
-from batchedllm.core.changed import changed
+from batchedllm.core.record import changed
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.types import Decision, Fleet, ScalingState
 from batchedllm.core.windows import Windows

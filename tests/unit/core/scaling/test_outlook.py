@@ -60,10 +60,22 @@ def test_only_steady_traffic_grows_what_jumps_is_a_burst() -> None:
     assert growth(lambda index: 100 if index % 30 < 3 else 0) == 0
 
 
+def test_traffic_that_falls_needs_no_room_to_grow() -> None:
+    def growth(*ten_seconds: float) -> float:
+        cells = tuple((10.0 * index, requests) for index, requests in enumerate(ten_seconds, 1))
+        watch = Watch(traffic=Traffic(cells, 0.0), growth=Growth(100.0, 100.0))
+        return outlook(Experience(), watch, state(120.0), 10.0 * len(cells), is_told=True).growth
+
+    rises, falls = [100.0] * 20 + [110.0] * 12, [110.0] * 20 + [100.0] * 12
+    assert growth(*rises) > 0
+    assert growth(*falls) == 0
+    assert growth(*falls, *[101.0] * 24) > 0, "it lies still since"
+
+
 @pytest.mark.parametrize(("startup", "rate_of_its_window"), [(120.0, 1.0), (240.0, 0.5)])
 def test_steady_traffic_grows_by_tokens_and_at_most_by_half_of_the_middle_window(startup, rate_of_its_window) -> None:
     """Thirty requests in half a minute, evenly for three minutes; the past says that it may grow without end."""
-    cells = tuple((float(at), 30.0 if at > 440 else 30.0 * rate_of_its_window) for at in range(30, 600, 10))
+    cells = tuple((float(at), 30.0 if at > 440 else 30.0 * rate_of_its_window) for at in range(30, 610, 10))
     traffic = Traffic(cells, 0.0)
     watch = Watch(traffic=traffic, growth=Growth(10.0, 1e12))
     seen = outlook(Experience(sizes=Sizes(1.0, 900.0, 1.0, 100.0)), watch, state(startup), 600.0, is_told=True)

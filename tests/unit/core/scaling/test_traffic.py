@@ -147,3 +147,22 @@ def test_counters_that_tell_of_more_tokens_than_requests_can_have_move_sizes_no_
     assert (sizes.prompt_tokens, sizes.output_tokens) == (5e7, 5e7)
     begun = Sizes().after(2.0, [one._replace(first_tokens=0.0, finished=0.0)])
     assert (begun.prompt_tokens_sum, begun.output_tokens_sum) == (4000.0, 400.0)
+
+
+def test_it_falls_where_fewer_came_than_in_the_window_before_beyond_chance() -> None:
+    def falls(before: float, now: float, window_seconds: float = 60.0) -> bool:
+        traffic = Traffic(((1030.0, before), (1100.0, now)), 1000.0)
+        return traffic.is_falling(window_seconds, 1120.0)
+
+    assert falls(100.0, 85.0)
+    assert not falls(100.0, 87.0), "chance makes as much of counts: their standard deviation is 13.7"
+    assert not falls(85.0, 100.0)
+    assert not falls(100.0, 0.0, window_seconds=61.0), "not all of it was watched"
+    assert not Traffic().is_falling(60.0, 1120.0)
+
+
+def test_a_window_is_at_most_half_of_what_is_kept() -> None:
+    traffic = Traffic(((1100.0, 900.0), (1500.0, 100.0)), 1000.0)
+
+    assert traffic.is_falling(600.0, 1600.0)
+    assert not traffic.is_falling(600.0, 1599.0)

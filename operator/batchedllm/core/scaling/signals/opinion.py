@@ -5,11 +5,11 @@ serve is not added a second time.
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from math import ceil
 from typing import Final
 
 from batchedllm.core.readings import FleetLoad
+from batchedllm.core.record import record
 from batchedllm.core.scaling.outlook import Outlook
 from batchedllm.core.scaling.types import ScalingState, SignalCandidate
 
@@ -31,7 +31,7 @@ PARTLY_REPORTED: Final = "unknown: some replicas report it, others do not"
 NOT_TOLD: Final = "left out: the engines do not report finished requests, tokens and times to first token"
 
 
-@dataclass(frozen=True, slots=True)
+@record
 class Opinion:
     """One signal's say."""
 
