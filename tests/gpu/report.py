@@ -1,34 +1,30 @@
 """docs/gpu.md and its picture, out of the committed result files: `python -m gpu report [--check]`."""
 
-from pathlib import Path
 from statistics import median
 from typing import Any
-
-import matplotlib as mpl
-
-mpl.use("Agg")
-from matplotlib import pyplot as plt
-from matplotlib.axes import Axes
 
 from bench.operator_report import filled
 from bench.scaling.report import table
 from gpu import results
 from gpu.cases import CASES, overhead, plan_actual, startup
+from gpu.picture import draw
 from testbed.paths import REPOSITORY
 
 RESULTS = REPOSITORY / "tests/gpu/results"
+LATER = RESULTS / "later"
+"""Of cases that were run again with a change that they had led to."""
 PAGE = REPOSITORY / "docs/gpu.md"
 PICTURE = REPOSITORY / "docs/gpu.png"
 Json = dict[str, Any]
 
 
-def page(text: str, found: dict[str, Json]) -> str:
+def page(text: str, found: dict[str, Json], later: dict[str, Json]) -> str:
     """Return the page with its generated parts as the results have them."""
-    return filled(text, parts(found))
+    return filled(text, parts(found, later))
 
 
-def parts(found: dict[str, Json]) -> dict[str, str]:
-    """Return the generated parts by name."""
+def parts(found: dict[str, Json], later: dict[str, Json]) -> dict[str, str]:
+    """Return the generated parts by name; `later` are results of cases that were run again."""
     several = (
         {"gpu tensor-parallel": planned(found["tensor-parallel"]["measured"])} if "tensor-parallel" in found else {}
     )
@@ -38,11 +34,11 @@ def parts(found: dict[str, Json]) -> dict[str, str]:
         "gpu plan-actual": planned(found["plan-actual"]["measured"]),
         "gpu overhead": costs([found[name]["measured"] for name in ("overhead", "api-server") if name in found]),
         "gpu engine-bench": curve(found["engine-bench"]["measured"]),
-        "gpu burst": burst(found["burst"]["measured"]),
+        "gpu burst": burst([one["burst"] for one in (found, later) if "burst" in one]),
         "gpu priority": ranked(found["priority"]["measured"]),
         "gpu restart": restarts(found["restart"]["measured"]),
         "gpu startup": starts(found["startup"]["measured"]),
-        "gpu agreement": agreement(found["agreement"]["measured"]),
+        "gpu agreement": agreement([one["agreement"] for one in (found, later) if "agreement" in one]),
     }
 
 
@@ -177,21 +173,26 @@ def curve(measured: Json) -> str:
     return f"{table(head, rows)}\n\nPrompts alone: {prompts}.\n\n{words}"
 
 
-def burst(measured: Json) -> str:
-    """Return the burst's times."""
+def burst(results: list[Json]) -> str:
+    """Return the times of each burst."""
+    columns = [_burst(one["measured"]) for one in results]
+    head = ("", *(f"commit {one['machine']['commit'][:7]}" for one in results))
+    return table(head, [(words, *(column[words] for column in columns)) for words in columns[0]])
+
+
+def _burst(measured: Json) -> dict[str, str]:
     asked, used = measured["requests"], measured["utilization"]
     wait = asked["ttftSeconds"]
-    rows = [
-        ("requests of the trace, in seconds", f"{asked['sent']:,} in {measured['trace']['seconds']:.0f}"),
-        ("failed / turned away", f"{len(asked['failures'])} / {asked['shed']}"),
-        ("more replicas wanted after", f"{measured['toPatchSeconds']:.1f} s"),
-        ("three replicas ready after", f"{measured['toAllReadySeconds']:.1f} s"),
-        ("last answer after", f"{measured['toAnsweredSeconds']:.1f} s"),
-        ("one replica again after", f"{measured['toOneReadySeconds']:.1f} s"),
-        ("time to first token, p50 / p99", f"{wait['p50']:.1f} / {wait['p99']:.1f} s"),
-        ("mean GPU utilization, nvidia-smi / scraped", f"{used['smiPercent']:.1f} / {used['scrapedPercent']:.1f} %"),
-    ]
-    return table(("", "burst"), rows)
+    return {
+        "requests of the trace, in seconds": f"{asked['sent']:,} in {measured['trace']['seconds']:.0f}",
+        "failed / turned away": f"{len(asked['failures'])} / {asked['shed']}",
+        "more replicas wanted after": f"{measured['toPatchSeconds']:.1f} s",
+        "three replicas ready after": f"{measured['toAllReadySeconds']:.1f} s",
+        "last answer after": f"{measured['toAnsweredSeconds']:.1f} s",
+        "one replica again after": f"{measured['toOneReadySeconds']:.1f} s",
+        "time to first token, p50 / p99": f"{wait['p50']:.1f} / {wait['p99']:.1f} s",
+        "mean GPU utilization, nvidia-smi / scraped": f"{used['smiPercent']:.1f} / {used['scrapedPercent']:.1f} %",
+    }
 
 
 def ranked(measured: Json) -> str:
@@ -235,13 +236,21 @@ def starts(measured: Json) -> str:
     return table(head, [*rows, row(f"filled, {len(filled)} starts", filled)])
 
 
-def agreement(measured: Json) -> str:
+def agreement(results: list[Json]) -> str:
     """Return the simulator beside what was lived."""
+    rows = [row for one in results for row in _agreement(one["measured"], one["machine"]["commit"][:7])]
+    return table(
+        ("burst of commit", "", "replicas agree (1 replica, 10 s)", "p50 TTFT, s", "p99 TTFT, s", "error of p99"), rows
+    )
+
+
+def _agreement(measured: Json, commit: str) -> list[tuple[str, ...]]:
     seen = measured["lived"]
     names = (("measured", "simulator, measured profile"), ("builtIn", "simulator, built-in H200 profile"))
-    rows = [("lived", "", f"{seen['ttftP50Seconds']:.1f}", f"{seen['ttftP99Seconds']:.1f}", "")]
-    rows += [
+    rows = [(commit, "lived", "", f"{seen['ttftP50Seconds']:.1f}", f"{seen['ttftP99Seconds']:.1f}", "")]
+    return rows + [
         (
+            commit,
             words,
             f"{measured[name]['agreement']:.0%}",
             f"{measured[name]['ttftP50Seconds']:.1f}",
@@ -250,51 +259,13 @@ def agreement(measured: Json) -> str:
         )
         for name, words in names
     ]
-    return table(("", "replicas agree (1 replica, 10 s)", "p50 TTFT, s", "p99 TTFT, s", "error of p99"), rows)
-
-
-def draw(found: dict[str, Json], target: Path) -> None:
-    """Draw the burst over time, the overload it was, and the batch curve."""
-    figure, (replicas, load, batches) = plt.subplots(3, 1, figsize=(10, 9), layout="constrained")
-    seen, rows = found["burst"]["measured"], found["burst"]["measured"]["series"]
-    begin = seen["beginSeconds"]
-    times = [row[0] - begin for row in rows]
-    replicas.step(times, [row[1] for row in rows], where="post", label="replicas wanted", color="tab:orange")
-    replicas.step(times, [row[2] for row in rows], where="post", label="replicas ready", color="tab:green")
-    replicas.set_ylim(bottom=0)
-    load.plot(times, [row[3] for row in rows], label="queue depth, as the operator tells it", color="tab:red")
-    percent: Axes = load.twinx()
-    used = seen["utilizationSeries"]
-    percent.plot([row[0] - begin for row in used], [row[1] for row in used], label="nvidia-smi, %", color="tab:gray")
-    percent.plot(
-        [row[0] - begin for row in used], [row[2] for row in used], label="scraped, %", color="tab:blue", ls=":"
-    )
-    percent.set_ylim(0, 105)
-    load.set_xlabel("seconds since the burst began")
-    measured = found["engine-bench"]["measured"]["curve"]
-    sizes = [one["batch"] for one in measured]
-    batches.plot(sizes, [one["outputTokensPerSecond"] for one in measured], "o-", label="tokens/s, at the client")
-    batches.plot(sizes, [one["batch"] / one["stepSeconds"] for one in measured], "s--", label="by the engine's steps")
-    batches.set_xscale("log", base=2)
-    batches.set_xlabel("batch")
-    for axes, place in (
-        (replicas, "upper right"),
-        (load, "center"),
-        (percent, "center right"),
-        (batches, "upper left"),
-    ):
-        axes.legend(loc=place)
-        axes.grid(alpha=0.3)
-    figure.suptitle("Llama-3.1-8B shape on one H200: a burst on up to three replicas, and the engine's batch curve")
-    figure.savefig(target, dpi=90, metadata={"Software": None})
-    plt.close(figure)
 
 
 def run(*, check: bool) -> list[str]:
     """Write page and picture; with `check` only tell what is not as the results have it."""
     found = results.read(RESULTS)
     text = PAGE.read_text(encoding="utf-8")
-    made = page(text, found)
+    made = page(text, found, results.read(LATER))
     if check:
         return [] if made == text else [f"{PAGE} is not as tests/gpu/results has it: python -m gpu report"]
     PAGE.write_text(made, encoding="utf-8")

@@ -325,11 +325,13 @@ def test_the_simulator_agrees_where_replicas_and_waits_are_near():
     assert len(failed(agreement.judge(compared(1.0, 26.0)))) == 1
 
 
-@pytest.mark.parametrize("name", sorted(results.read(RESULTS)))
-def test_a_committed_result_says_of_itself_what_its_measurements_say(name):
-    found = results.read(RESULTS)[name]
-
-    judged = [asdict(one) for one in CASES[name].judge(found["measured"])]
+@pytest.mark.parametrize(
+    "found",
+    [one for folder in (RESULTS, RESULTS / "later") for one in results.read(folder).values()],
+    ids=lambda found: f"{found['case']}-{found['machine']['commit'][:7]}",
+)
+def test_a_committed_result_says_of_itself_what_its_measurements_say(found):
+    judged = [asdict(one) for one in CASES[found["case"]].judge(found["measured"])]
 
     assert [one["what"] for one in found["checks"]] == [one["what"] for one in judged]
     assert [one["holds"] for one in found["checks"]] == [one["holds"] for one in judged]

@@ -3,6 +3,7 @@
 import pytest
 
 from gpu import agree, report, results
+from gpu.picture import draw
 
 FOUND = results.read(report.RESULTS)
 
@@ -27,8 +28,20 @@ def test_a_case_that_was_not_run_broke_off_or_missed_a_check_is_told_as_such():
     assert "| priority | **not run** |" in told
 
 
+def test_what_was_run_again_stands_beside_the_first():
+    again = {**FOUND["burst"], "machine": {"commit": "feedbee" + 33 * "0"}}
+
+    told = report.parts(FOUND, {"burst": again})["gpu burst"]
+
+    assert "| commit feedbee |" in told
+    assert (
+        len(told.splitlines()[-1].split("|"))
+        == len(report.parts(FOUND, {})["gpu burst"].splitlines()[-1].split("|")) + 1
+    )
+
+
 def test_the_picture_is_drawn_from_the_results(tmp_path):
-    report.draw(FOUND, tmp_path / "picture.png")
+    draw(FOUND, tmp_path / "picture.png")
 
     assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
 
