@@ -77,6 +77,16 @@ def test_late_is_also_who_waited_too_long_before_the_engine_however_soon_its_fir
     assert (done.admitted, done.answered) == (6, 6)
 
 
+def test_answered_are_those_of_the_account_that_has_the_most() -> None:
+    def answered(finished: int, first_tokens: int, admitted: int) -> float:
+        pod = ImaginedPod()
+        before = pod.did(10.0, admitted=0)
+        latest = pod.did(12.0, finished=first_tokens, admitted=admitted)
+        return one(before, replace(latest, finished_total=before.finished_total + finished)).answered
+
+    assert answered(7, 3, 5) == answered(3, 7, 5) == answered(5, 3, 7) == 7
+
+
 def test_a_wait_within_what_is_allowed_makes_nobody_late() -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0, admitted=0), pod.did(12.0, finished=4, admitted=4, wait_seconds=0.3)
@@ -208,3 +218,15 @@ def test_neither_are_histograms_that_no_engine_can_have(histogram: str, count: f
     poisoned = replace(getattr(after, histogram), counts=(*getattr(after, histogram).counts[:-1], count))
 
     assert one(before, replace(after, **{histogram: poisoned})) is None
+
+
+@pytest.mark.parametrize(
+    ("counter", "most_per_second"), [("rejections_total", 100_000), ("prompt_tokens_total", 10_000_000)]
+)
+def test_what_is_possible_is_so_much_a_second(counter: str, most_per_second: int) -> None:
+    def seen(growth: float, seconds: float) -> Increment | None:
+        before, after = ImaginedPod().did(10.0), ImaginedPod().did(10.0 + seconds)
+        return one(before, replace(after, **{counter: getattr(before, counter) + growth}))
+
+    assert seen(4.0 * most_per_second, 4.0) is not None
+    assert seen(4.0 * most_per_second + 1, 4.0) is None

@@ -44,11 +44,34 @@ def test_the_highest_load_since_a_time_is_remembered_and_lower_ones_before_it_ar
 
 def test_a_load_of_more_than_ten_minutes_ago_is_forgotten_and_one_of_the_same_height_replaced() -> None:
     seen = PodWatch(ImaginedPod().did(0.0), peaks=((1.0, 9e9), (2.0, 8e9), (3.0, 1200.0)))
+
+    assert after_ten_arrivals(seen).peaks == ((602.0, 1200.0),)
+    assert seen.load_since(1.0) == 8e9
+
+
+def after_ten_arrivals(seen: PodWatch) -> PodWatch:
+    """The pod after second 602, when ten requests came and none had waited: a load of 1,200 tokens per second."""
     pod = ImaginedPod()
     done = increments({"a": pod.did(600.0)}, [pod.did(602.0, finished=10)], Objective(), 0.0)
+    return watched({"a": seen}, done, 1200.0)["a"]
 
-    assert watched({"a": seen}, done, 1200.0)["a"].peaks == ((602.0, 1200.0),)
-    assert seen.load_since(1.0) == 8e9
+
+def test_just_what_is_older_is_forgotten() -> None:
+    old, young = ((588.0, 1.0), (590.0, 1.0), (592.0, 1.0)), ((592.5, 0.0), (600.0, 0.0))
+    higher = ((4.0, 5e3), (6.0, 4e3), (8.0, 3e3))
+    seen = PodWatch(ImaginedPod().did(0.0), (*old, *young), (((1.0, 9e9), (2.0, 8e9), *higher)))
+
+    now = after_ten_arrivals(seen)
+    assert now.arrivals == (*young, (602.0, 10.0))
+    assert now.peaks == (*higher, (602.0, 1200.0))
+    assert now.reading is seen.reading
+
+
+def test_a_higher_load_replaces_the_lower_ones_before_it_and_no_others() -> None:
+    peaks = ((4.0, 5e3), (6.0, 4e3), (8.0, 1200.0), (10.0, 900.0), (12.0, 800.0))
+
+    now = after_ten_arrivals(PodWatch(ImaginedPod().did(0.0), peaks=peaks))
+    assert now.peaks == ((4.0, 5e3), (6.0, 4e3), (602.0, 1200.0))
 
 
 def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
