@@ -128,8 +128,8 @@ def _with_absurd_queue(reading: PodReading, chance: Random) -> PodReading:
 def _with_poisoned_histogram(reading: PodReading, chance: Random) -> PodReading:
     name = chance.choice(("time_to_first_token", "time_per_output_token"))
     bounds_seconds = tuple(sorted(chance.uniform(0, 60) for _ in range(chance.randrange(5))))
-    counts = tuple(chance.choice((0.0, 5.0, *POISON[1:])) for _ in range(len(bounds_seconds) + 1))
-    return replace(reading, **{name: chance.choice((None, LatencyHistogram(bounds_seconds, counts)))})
+    below = tuple(chance.choice((0.0, 5.0, *POISON[1:])) for _ in range(len(bounds_seconds) + 1))
+    return replace(reading, **{name: chance.choice((None, LatencyHistogram(bounds_seconds, below)))})
 
 
 def _restarted(reading: PodReading, chance: Random) -> PodReading:

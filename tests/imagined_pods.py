@@ -1,6 +1,7 @@
 """Readings of pods that do what a test says, for the tests of scaling."""
 
 from dataclasses import dataclass, field, replace
+from math import inf
 
 from batchedllm.core.readings import FleetLoad, LatencyHistogram, PodReading
 
@@ -76,9 +77,9 @@ class ImaginedPod:
 
 
 def _counted(histogram: LatencyHistogram, seconds: float, times: float) -> LatencyHistogram:
-    bucket = sum(bound < seconds for bound in histogram.bounds_seconds)
-    counts = tuple(count + times * (index == bucket) for index, count in enumerate(histogram.counts))
-    return replace(histogram, counts=counts)
+    bounds = (*histogram.bounds_seconds, inf)
+    below = [count + times * (seconds <= bound) for bound, count in zip(bounds, histogram.below, strict=True)]
+    return replace(histogram, below=tuple(below))
 
 
 def load_of(*readings: PodReading, **more) -> FleetLoad:

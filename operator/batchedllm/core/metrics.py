@@ -13,7 +13,7 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import Enum
-from itertools import pairwise
+from operator import lt
 from typing import Final
 
 from batchedllm.core.exposition import LABELS, NUMBER, ContractError, plausible, series
@@ -207,10 +207,10 @@ def _histogram(samples: Iterable[str]) -> LatencyHistogram:
     bounds = sorted(below)
     if bounds[-1] != math.inf:
         raise ContractError("has no bucket for all values")
-    counts = [below[bounds[0]], *(below[right] - below[left] for left, right in pairwise(bounds))]
-    if min(counts) < 0:
+    counts = tuple([below[bound] for bound in bounds])
+    if any(map(lt, counts[1:], counts)):
         raise ContractError("a larger bucket holds less than a smaller one")
-    return LatencyHistogram(tuple(bounds[:-1]), tuple(counts))
+    return LatencyHistogram(tuple(bounds[:-1]), counts)
 
 
 def _bound(text: str) -> float:

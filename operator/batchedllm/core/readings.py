@@ -14,17 +14,12 @@ or nobody."""
 
 @dataclass(frozen=True, slots=True)
 class LatencyHistogram:
-    """How many values fell into each bucket since the engine's start."""
+    """How many values there were up to each of some bounds, since the engine's start."""
 
     bounds_seconds: tuple[float, ...]
-    """Upper bounds, ascending; a bucket holds what is above the bound before and up to its own."""
-    counts: tuple[float, ...]
-    """By bucket, not accumulated; one more than bounds: the last is for what is above all of them."""
-
-    @property
-    def total(self) -> float:
-        """Values in all."""
-        return sum(self.counts)
+    """Ascending."""
+    below: tuple[float, ...]
+    """Values up to each bound, as Prometheus counts them; one more than bounds: the last is for all values."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -227,7 +227,7 @@ def test_noise_is_never_material_at_any_scale(value: float, noise: float) -> Non
 
 def seen(seconds: float, requests: float) -> dict:
     """One pod that has answered so many requests since its start, all at once."""
-    first = LatencyHistogram((0.5,), (requests, 0.0))
+    first = LatencyHistogram((0.5,), (requests, requests))
     reading = PodReading(
         "llama-1",
         NOW.monotonic_seconds + seconds,

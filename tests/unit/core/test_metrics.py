@@ -297,7 +297,7 @@ WAITS = (
 def test_the_wait_before_the_engine_is_that_of_all_classes():
     reading = read(COMPLETE + WAITS.format("high", 4, 4, 4) + WAITS.format("low", 1, 6, 9))
 
-    assert reading.admission_wait == LatencyHistogram((1.0, 5.0), (5.0, 5.0, 3.0))
+    assert reading.admission_wait == LatencyHistogram((1.0, 5.0), (5.0, 10.0, 13.0))
     assert reading.missing == ()
 
 

@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
-from batchedllm.core.readings import LatencyHistogram, PodReading
-from batchedllm.core.scaling.lateness import Late, grown, late
+from batchedllm.core.readings import PodReading
+from batchedllm.core.scaling.lateness import Late, came
 from batchedllm.core.scaling.objective import Objective
 
 MOST_REQUESTS_PER_SECOND: Final = 1e5
@@ -82,9 +82,9 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
     finished = _growth(old.finished_total, new.finished_total)
     present = (new.queue_depth or 0.0) + (new.running or 0.0)
     was_present = (old.queue_depth or 0.0) + (old.running or 0.0)
-    first_tokens, too_late = _slow(old.time_to_first_token, new.time_to_first_token, allowed_seconds)
-    admitted, too_long = _slow(old.admission_wait, new.admission_wait, allowed_seconds)
-    _, too_slow = _slow(old.time_per_output_token, new.time_per_output_token, itl_seconds)
+    first_tokens, too_late = came(old.time_to_first_token, new.time_to_first_token, allowed_seconds)
+    admitted, too_long = came(old.admission_wait, new.admission_wait, allowed_seconds)
+    _, too_slow = came(old.time_per_output_token, new.time_per_output_token, itl_seconds)
     return Increment(
         pod=new.pod,
         at_seconds=new.at_seconds,
@@ -109,18 +109,6 @@ def _growth(old: float | None, new: float | None) -> float:
     if old is None or new is None:
         return 0.0
     return new - old if new >= old else new
-
-
-def _slow(
-    old: LatencyHistogram | None, new: LatencyHistogram | None, allowed_seconds: float
-) -> tuple[float, tuple[Late, ...]]:
-    """Return how many values came, and those above what is allowed."""
-    if old is None or new is None:
-        return 0.0, ()
-    counts = grown(old, new)
-    if not counts:
-        return 0.0, ()
-    return sum(counts), late(new.bounds_seconds, counts, allowed_seconds)
 
 
 def _more(too_late: tuple[Late, ...], too_long: tuple[Late, ...]) -> tuple[Late, ...]:

@@ -2,10 +2,11 @@
 
 from bisect import bisect_right
 from math import inf
-from operator import sub
 from typing import NamedTuple
 
 from batchedllm.core.readings import LatencyHistogram
+
+Counts = tuple[float, ...]
 
 
 class Late(NamedTuple):
@@ -16,24 +17,36 @@ class Late(NamedTuple):
     """How long they took, about."""
 
 
-def grown(before: LatencyHistogram, after: LatencyHistogram) -> tuple[float, ...]:
-    """Return what came into each bucket. Counts that fell, or other buckets, are those of an engine that restarted."""
-    if before.counts is after.counts or before.counts == after.counts:
-        return ()
-    if before.bounds_seconds != after.bounds_seconds:
-        return after.counts
-    growth = tuple(map(sub, after.counts, before.counts))
-    return after.counts if min(growth) < 0 else growth
+def came(
+    before: LatencyHistogram | None, after: LatencyHistogram | None, allowed_seconds: float
+) -> tuple[float, tuple[Late, ...]]:
+    """Return how many values came, and those of them that are above what is allowed.
+
+    Within a bucket values are taken to be spread evenly. Counts that fell, or other bounds, are those of an engine that
+    restarted. Where one state is not told, nothing came.
+    """
+    if before is None or after is None or before.below == after.below:
+        return 0.0, ()
+    bounds, new, nothing = after.bounds_seconds, after.below, (0.0,) * len(after.below)
+    old = before.below if before.bounds_seconds == bounds else nothing
+    first = bisect_right(bounds, allowed_seconds)
+    total, in_time = _growth(old, new, first)
+    if not 0 <= in_time <= total:
+        old, (total, in_time) = nothing, _growth(nothing, new, first)
+    if total == in_time:
+        return total, ()
+    late, lower, under = [], bounds[first - 1] if first else 0.0, in_time
+    for bound, was, now in zip((*bounds[first:], inf), old[first:], new[first:], strict=True):
+        count = now - was
+        if count > under:
+            late.append(_above(lower, bound, count - under, allowed_seconds))
+        lower, under = bound, count
+    return total, tuple(late)
 
 
-def late(bounds_seconds: tuple[float, ...], counts: tuple[float, ...], allowed_seconds: float) -> tuple[Late, ...]:
-    """Return those above what is allowed. Within a bucket values are taken to be spread evenly."""
-    first = bisect_right(bounds_seconds, allowed_seconds)
-    if not any(counts[first:]):
-        return ()
-    bounds = (0.0, *bounds_seconds, inf)
-    buckets = zip(bounds[first:], bounds[first + 1 :], counts[first:], strict=False)
-    return tuple([_above(lower, bound, count, allowed_seconds) for lower, bound, count in buckets if count > 0])
+def _growth(old: Counts, new: Counts, first: int) -> tuple[float, float]:
+    """Return how many values came in all, and in the buckets before the first that holds late ones."""
+    return new[-1] - old[-1], new[first - 1] - old[first - 1] if first else 0.0
 
 
 def _above(lower: float, bound: float, count: float, allowed_seconds: float) -> Late:

@@ -19,7 +19,7 @@ _FULL: Final = 100.0
 
 
 def _reported(histogram: Histogram) -> LatencyHistogram:
-    return LatencyHistogram(histogram.bounds, tuple(histogram.counts))
+    return LatencyHistogram(histogram.bounds, tuple(histogram.cumulative()))
 
 
 class Pod:

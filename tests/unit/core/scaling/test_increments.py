@@ -99,7 +99,7 @@ def test_who_is_late_by_both_accounts_is_late_once() -> None:
     pod = ImaginedPod()
     before = pod.did(10.0, admitted=0)
     after = pod.did(12.0, finished=4, ttft_seconds=4.0, admitted=3, wait_seconds=8.0)
-    longer = replace(after, admission_wait=replace(after.admission_wait, counts=(0, 0, 0, 0, 5.0, 0, 0)))
+    longer = replace(after, admission_wait=replace(after.admission_wait, below=(0, 0, 0, 0, 5.0, 5.0, 5.0)))
 
     assert one(before, after).late == ((4, 3.75),)
     assert one(before, longer).late == ((5, 7.5),)
@@ -215,7 +215,7 @@ def test_whatever_a_counter_says_only_what_is_possible_is_believed(counter: str,
 def test_neither_are_histograms_that_no_engine_can_have(histogram: str, count: float) -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0, admitted=0), pod.did(12.0, finished=5, admitted=5)
-    poisoned = replace(getattr(after, histogram), counts=(*getattr(after, histogram).counts[:-1], count))
+    poisoned = replace(getattr(after, histogram), below=(*getattr(after, histogram).below[:-1], count))
 
     assert one(before, replace(after, **{histogram: poisoned})) is None
 

@@ -143,13 +143,13 @@ def test_a_new_pod_is_first_looked_at_and_then_counted() -> None:
 
 
 def test_each_answer_is_booked_once_however_many_reasons_there_are_to_call_it_late() -> None:
-    pod, late = ImaginedPod(), (0.0, 0.0, 0.0, 2.0, 0.0, 3.0, 0.0)
+    pod, came = ImaginedPod(), (5.0, 5.0, 5.0, 7.0, 7.0, 10.0, 10.0)
     looks_at = [pod.did(0.0)]
     for at in (2.0, 4.0):
-        before = pod.reading.time_to_first_token.counts
+        before = pod.reading.time_to_first_token.below
         read = pod.did(at, finished=5, tpot_seconds=0.3 if at > 2 else 0.01)
-        counts = tuple(old + new for old, new in zip(before, (5.0, *late[1:]), strict=True))
-        pod.reading = replace(read, time_to_first_token=replace(read.time_to_first_token, counts=counts))
+        below = tuple(old + new for old, new in zip(before, came, strict=True))
+        pod.reading = replace(read, time_to_first_token=replace(read.time_to_first_token, below=below))
         looks_at.append(pod.reading)
     capacity = looks(*map(load_of, looks_at)).experience.capacity
 
