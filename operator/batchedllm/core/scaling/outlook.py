@@ -19,7 +19,7 @@ LONGEST_STARTUP_SECONDS: Final = 600.0
 SHORTEST_WINDOW_SECONDS: Final = 20.0
 """Over less than this arrivals are mostly chance: twice the time a load is measured over."""
 LEAST_FALL_SECONDS: Final = 60.0
-"""Over less than this it does not tell whether the demand falls; over a start-up where that is longer."""
+"""Shortest window over which demand is said to fall, beside the one before it; a start-up where that is longer."""
 WINDOW_SHARES: Final = (0.25, 0.5, 1.0)
 """Windows as parts of a start-up. A rise that has lasted for a part of it may well last until a replica is there; one
 that is much shorter will be over."""
