@@ -89,16 +89,24 @@ class Measuring:
             raise BenchError(Reason.NO_ANSWER, words)
 
     async def _prefills(self) -> None:
-        """Measure prompts alone, of each length that one step can read."""
+        """Measure prompts alone, of each length that one step can read: the median of some tries, by either clock."""
         longest = self.engine.longest_tokens or PREFILLS[-1] + 1
         in_a_step = self._flag("--max-num-batched-tokens") or PREFILLS[-1]
         for tokens in (one for one in PREFILLS if one < longest and one <= in_a_step):
-            before = await self.look.page()
-            answers = await self._in_time(self.client.closed([Ask(tokens, 1)] * PREFILL_TRIES, 1))
-            seconds = [one.first - one.sent for one in answers or () if one.first is not None]
-            if seconds:
-                reading = (await self.look.page()).reading.since(before.reading)
-                self.profile.prefill.append(PrefillPoint(tokens, median(seconds), reading.mean_seconds))
+            tries = [one for one in [await self._prefill(tokens) for _ in range(PREFILL_TRIES)] if one is not None]
+            if tries:
+                read = [one.step_seconds for one in tries if one.step_seconds is not None]
+                seconds = median([one.first_token_seconds for one in tries])
+                self.profile.prefill.append(PrefillPoint(tokens, seconds, median(read) if read else None))
+
+    async def _prefill(self, tokens: int) -> PrefillPoint | None:
+        """Measure one prompt; None where no answer came in time."""
+        before = await self.look.page()
+        answers = await self._in_time(self.client.closed([Ask(tokens, 1)], 1))
+        if not answers or answers[0].first is None:
+            return None
+        reading = (await self.look.page()).reading.since(before.reading)
+        return PrefillPoint(tokens, answers[0].first - answers[0].sent, reading.mean_seconds)
 
     async def _curve(self) -> None:
         largest = self._flag("--max-num-seqs")
