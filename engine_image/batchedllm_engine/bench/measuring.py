@@ -5,7 +5,6 @@ import time
 from collections.abc import Awaitable
 from dataclasses import dataclass
 from random import Random
-from statistics import median
 from typing import Any, Final, TypeVar
 
 from batchedllm_engine.bench import load
@@ -15,7 +14,7 @@ from batchedllm_engine.bench.failures import BenchError, Reason
 from batchedllm_engine.bench.figures import Figures, rounded
 from batchedllm_engine.bench.knee import knee, sweet_spot
 from batchedllm_engine.bench.metrics_page import Page, StepSums
-from batchedllm_engine.bench.profile import BatchPoint, PrefillPoint, Profile
+from batchedllm_engine.bench.profile import BatchPoint, PrefillPoint, Profile, typical
 from batchedllm_engine.bench.request import Request
 from batchedllm_engine.bench.vllm_bench import VllmBench
 from batchedllm_engine.stat_logger.definitions import BATCH_SIZES
@@ -95,9 +94,7 @@ class Measuring:
         for tokens in (one for one in PREFILLS if one < longest and one <= in_a_step):
             tries = [one for one in [await self._prefill(tokens) for _ in range(PREFILL_TRIES)] if one is not None]
             if tries:
-                read = [one.step_seconds for one in tries if one.step_seconds is not None]
-                seconds = median([one.first_token_seconds for one in tries])
-                self.profile.prefill.append(PrefillPoint(tokens, seconds, median(read) if read else None))
+                self.profile.prefill.append(typical(tries))
 
     async def _prefill(self, tokens: int) -> PrefillPoint | None:
         """Measure one prompt; None where no answer came in time."""

@@ -6,6 +6,7 @@ It is what `batchedllm simulate --gpu-profile FILE` reads, and, shortened, what 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from statistics import median
 from typing import Any, Final
 
 from batchedllm_engine.bench.failures import VERSION
@@ -64,6 +65,13 @@ class PrefillPoint:
         """Return it as JSON has it."""
         told = {} if self.step_seconds is None else {"stepSeconds": rounded(self.step_seconds)}
         return {"tokens": self.tokens, "seconds": rounded(self.first_token_seconds), **told}
+
+
+def typical(tries: Sequence[PrefillPoint]) -> PrefillPoint:
+    """Return one point for all tries of a prompt, at least one: the median by either clock, which a stall moves not."""
+    read = [one.step_seconds for one in tries if one.step_seconds is not None]
+    waited = median([one.first_token_seconds for one in tries])
+    return PrefillPoint(tries[0].tokens, waited, median(read) if read else None)
 
 
 @dataclass(slots=True)

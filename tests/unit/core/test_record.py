@@ -30,6 +30,12 @@ def test_a_record_is_told_equal_and_hashed_by_its_values():
     assert repr(Point(1)) == repr(Frozen(1)).replace("Frozen", "Point")
 
 
+def test_a_record_is_frozen_to_the_type_checker():
+    told = cast("Any", record).__dataclass_transform__
+
+    assert {**told, **told["kwargs"]}["frozen_default"], "among the kwargs before Python 3.12"
+
+
 def test_a_record_has_no_room_for_what_is_no_field():
     with pytest.raises(AttributeError):
         cast("Any", Point(1)).z = 3

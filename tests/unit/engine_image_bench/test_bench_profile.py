@@ -10,7 +10,7 @@ from batchedllm.core.benchmark.profile import read_profile
 from batchedllm_engine.bench.figures import Figures, Times
 from batchedllm_engine.bench.knee import knee, sweet_spot
 from batchedllm_engine.bench.picture import svg
-from batchedllm_engine.bench.profile import LARGEST_BYTES, BatchPoint, PrefillPoint, Profile, knots
+from batchedllm_engine.bench.profile import LARGEST_BYTES, BatchPoint, PrefillPoint, Profile, knots, typical
 
 PROMPTS = [PrefillPoint(512, 0.02), PrefillPoint(2048, 0.07, 0.046)]
 
@@ -57,6 +57,17 @@ def test_a_prompt_is_a_step_only_beyond_the_batches():
 def test_a_prompt_takes_what_the_engine_says_and_else_what_the_client_waited():
     assert dict(knots([point(1, 0.005)], PROMPTS)) == {1: 0.005, 512: 0.02, 2048: 0.046}
     assert profile().to_json()["prefill"][1] == {"tokens": 2048, "seconds": 0.07, "stepSeconds": 0.046}
+
+
+def test_a_prompt_that_stalled_once_moves_neither_clock():
+    tries = [PrefillPoint(512, 0.020, 0.012), PrefillPoint(512, 9.0, 8.9), PrefillPoint(512, 0.022, 0.013)]
+
+    assert typical(tries) == PrefillPoint(512, 0.022, 0.013)
+
+
+def test_of_prompts_the_engine_tells_as_many_as_it_tells():
+    assert typical([PrefillPoint(512, 0.020), PrefillPoint(512, 0.030, 0.012)]) == PrefillPoint(512, 0.025, 0.012)
+    assert typical([PrefillPoint(512, 0.020)]) == PrefillPoint(512, 0.020)
 
 
 def test_the_simulator_reads_the_profile(tmp_path):

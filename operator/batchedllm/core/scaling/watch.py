@@ -110,7 +110,4 @@ def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: flo
 
 def _since(at_seconds: float, history: History) -> History:
     """Return what came later than this."""
-    first = 0
-    while first < len(history) and history[first][0] <= at_seconds:
-        first += 1
-    return history[first:]
+    return history[bisect_right(history, (at_seconds, inf)) :]

@@ -40,6 +40,7 @@ def test_cuda_graphs_are_divided_among_two_gpus():
     start = next(start for start in two_gpus() if start.facts["actualBytes"].get("cudaGraphs"))
     planned = plan(start.question).bill.cuda_graphs.bytes
     assert planned == pytest.approx(start.facts["actualBytes"]["cudaGraphs"], rel=0.15)
+    assert planned / MIB == pytest.approx(594, abs=0.5), "what docs/gpu.md tells"
 
 
 def test_typically_within_a_tenth_of_a_percent():
