@@ -278,6 +278,35 @@ def test_whatever_a_kept_experience_says_a_decision_is_taken(place: tuple[str, s
 # No runaway
 
 
+@settings(deadline=None, max_examples=20)
+@given(
+    st.integers(1, 4),
+    st.integers(1, 4),
+    st.one_of(st.integers(1, 40), st.integers(1, 1200)),
+    st.integers(1, 12),
+    st.sampled_from([2.0, 5.0, 15.0]),
+)
+def test_steady_traffic_that_could_not_be_seen_for_a_while_asks_for_nothing(
+    silent: int, heard: int, missed: int, requests: int, every_seconds: float
+) -> None:
+    """What came meanwhile is told at once when pods are read again, and is no burst."""
+    pods = [ImaginedPod(f"pod-{index}") for index in range(silent + heard - 1)]
+    state = ScalingState(Scaling(max_replicas=1000), Fleet(len(pods), len(pods), 0, startup_seconds=60.0), None)
+    now, most = 0.0, []
+    for count, deaf in ((300, ()), (missed, pods[:silent]), (60, ())):
+        asked = []
+        for _ in range(count):
+            now += every_seconds
+            readings = [pod.did(now, finished=requests, running=8) for pod in pods]
+            told = [one for one, pod in zip(readings, pods, strict=True) if pod not in deaf]
+            load = load_of(*told, silent_pods=tuple(pod.name for pod in deaf))
+            decision, state = decide(replace(state, load=load), now)
+            asked.append(decision.to_replicas)
+        most.append(max(asked[-100:]))
+
+    assert most[2] <= most[0] + (most[0] + 9) // 10
+
+
 @settings(max_examples=15, deadline=None)
 @given(
     objectives(),

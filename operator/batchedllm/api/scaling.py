@@ -62,7 +62,7 @@ class GpuUtilizationSignal(ApiModel):
     role: Literal["guard", "target", "off"] = Field(
         default="guard",
         description="`guard`: never adds replicas, keeps those there are while the GPUs are above the target, "
-        "unless these are known to be at most half full. "
+        "unless one fewer would be at most 80 % full, by batch or by tokens. "
         "`target`: adds and removes replicas towards the target; mind that NVML reads 100 % from a batch of 2 on. "
         "`off`: not read.",
     )

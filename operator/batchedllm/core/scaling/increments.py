@@ -1,11 +1,9 @@
 """What happened in each pod between two readings of it: requests, tokens, steps, and who had to wait too long."""
 
-from collections.abc import Iterable, Mapping
 from typing import Final, NamedTuple
 
 from batchedllm.core.readings import PodReading
 from batchedllm.core.scaling.lateness import Late, came
-from batchedllm.core.scaling.objective import Objective
 
 MOST_REQUESTS_PER_SECOND: Final = 1e5
 MOST_TOKENS_PER_SECOND: Final = 1e7
@@ -47,6 +45,10 @@ class Increment(NamedTuple):
         """Prompt and generated tokens."""
         return (self.prompt_tokens + self.generation_tokens) / self.seconds
 
+    def arrived_within(self, seconds: float) -> float:
+        """Return how many requests came in so many seconds until the later reading, if all came evenly."""
+        return self.arrived * min(1.0, seconds / self.seconds)
+
 
 def tells_requests(reading: PodReading) -> bool:
     """Tell whether a pod reports what is needed to know arrivals, sizes and waiting times."""
@@ -58,24 +60,14 @@ def tells_requests(reading: PodReading) -> bool:
     )
 
 
-def increments(
-    before: Mapping[str, PodReading], after: Iterable[PodReading], objective: Objective, prompt_tokens: float
-) -> tuple[Increment, ...]:
-    """Return what happened in the pods that were read anew; `prompt_tokens` is the mean length of their prompts.
-
-    The first reading of a pod is only a beginning. A prompt is held to be half as long as their mean: lengths are
-    skewed, and the short ones wait behind the long ones.
-    """
-    allowed = objective.allowed_ttft_seconds(prompt_tokens / 2)
-    found = []
-    for reading in after:
-        old = before.get(reading.pod)
-        if old is None or reading.at_seconds <= old.at_seconds or not (tells_requests(old) and tells_requests(reading)):
-            continue
-        one = _increment(old, reading, allowed, objective.itl_seconds)
-        if _is_plausible(one):
-            found.append(one)
-    return tuple(found)
+def increment(
+    before: PodReading, after: PodReading, allowed_ttft_seconds: float, itl_seconds: float
+) -> Increment | None:
+    """Return what happened between two readings that tell a pod's requests; None where nothing new or possible did."""
+    if after.at_seconds <= before.at_seconds:
+        return None
+    one = _increment(before, after, allowed_ttft_seconds, itl_seconds)
+    return one if _is_plausible(one) else None
 
 
 def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_seconds: float) -> Increment:

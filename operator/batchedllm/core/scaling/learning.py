@@ -1,16 +1,21 @@
 """Learning from one look at the fleet: what came, what each pod did, who was late, and under which load."""
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from batchedllm.core.readings import FleetLoad, PodReading
 from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity
 from batchedllm.core.scaling.experience import Experience
-from batchedllm.core.scaling.increments import Increment, increments, tells_requests
+from batchedllm.core.scaling.increments import Increment, increment, tells_requests
 from batchedllm.core.scaling.levels import index_of
 from batchedllm.core.scaling.objective import Objective
-from batchedllm.core.scaling.watch import LATE_SECONDS, PodWatch, Watch, watched
+from batchedllm.core.scaling.traffic import CELL_SECONDS, Sizes, Traffic
+from batchedllm.core.scaling.watch import LATE_SECONDS, PodWatch, Watch
 
+LONGEST_SECONDS: Final = 120.0
+"""Between readings that are further apart (twice the longest scrape interval) the load was not the mean of it: what was
+answered under which, and how fast, nobody knows."""
 FULL_QUEUE_SECONDS: Final = 0.5
 """A queue that is so much work keeps a replica full; a shorter one is what came during a step."""
 
@@ -36,22 +41,18 @@ def learn(
     startup_seconds: float,
 ) -> Lesson:
     """Learn from the readings that are new. `met_by_tokens_per_second` is what replicas asked for in time serve now."""
-    readings = () if load is None else load.readings
-    sizes = experience.sizes
-    before = {name: pod.reading for name, pod in watch.pods.items()}
-    done = increments(before, readings, objective, sizes.prompt_tokens)
-    pods = watched(_kept(watch, load), done, sizes.tokens)
-    capacity = experience.capacity
-    if done:
-        capacity = _taught(capacity, done, pods, sizes.tokens)
-    for one in readings:
-        pods[one.pod] = _seen(pods.get(one.pod), one)
-    is_told = any(tells_requests(one) for one in readings)
-    if not is_told:
-        return Lesson(changed(experience, capacity=capacity), changed(watch, pods=pods), is_told=False)
+    sizes, capacity = experience.sizes, experience.capacity
+    told = [] if load is None else [one for one in load.readings if tells_requests(one)]
+    pods, done = _looked(_kept(watch, load), told, objective, sizes)
+    telling = [one for one in done if one.seconds <= LONGEST_SECONDS]
+    if telling:
+        capacity = _taught(capacity, telling, pods, sizes.tokens)
+    watch = changed(watch, pods=pods)
+    if not told:
+        return Lesson(changed(experience, capacity=capacity), watch, is_told=False)
     return _counted(
         Experience(capacity, experience.history, sizes),
-        changed(watch, pods=pods),
+        watch,
         done,
         now_seconds,
         met_by=met_by_tokens_per_second,
@@ -63,18 +64,35 @@ def _kept(watch: Watch, load: FleetLoad | None) -> dict[str, PodWatch]:
     """Return the pods that are still there; without any load nothing is known of that."""
     if load is None:
         return dict(watch.pods)
-    there = {one.pod for one in load.readings} | set(load.silent_pods)
+    there = {*[one.pod for one in load.readings], *load.silent_pods}
     return {name: pod for name, pod in watch.pods.items() if name in there}
 
 
-def _seen(pod: PodWatch | None, reading: PodReading) -> PodWatch:
-    return PodWatch(reading) if pod is None else PodWatch(reading, pod.arrivals, pod.peaks)
+def _looked(
+    pods: dict[str, PodWatch], told: Iterable[PodReading], objective: Objective, sizes: Sizes
+) -> tuple[dict[str, PodWatch], list[Increment]]:
+    """Return the pods with what they tell, and what each did since it last told; the first time is a beginning.
+
+    A prompt is held to be half as long as their mean: lengths are skewed, and the short ones wait behind the long ones.
+    """
+    done, tokens = list[Increment](), sizes.tokens
+    allowed = objective.allowed_ttft_seconds(sizes.prompt_tokens / 2)
+    for reading in told:
+        pod = pods.get(reading.pod)
+        if pod is None:
+            pods[reading.pod] = PodWatch(reading)
+            continue
+        one = increment(pod.reading, reading, allowed, objective.itl_seconds)
+        pods[reading.pod] = pod.after(reading, one, tokens)
+        if one is not None:
+            done.append(one)
+    return pods, done
 
 
 def _counted(
     experience: Experience,
     watch: Watch,
-    done: tuple[Increment, ...],
+    done: Sequence[Increment],
     now_seconds: float,
     *,
     met_by: float,
@@ -82,15 +100,15 @@ def _counted(
 ) -> Lesson:
     """Count what came and what was answered since the last look."""
     seconds = 0.0 if watch.at_seconds is None else max(0.0, now_seconds - watch.at_seconds)
-    arrived = sum([one.arrived for one in done])
-    traffic = watch.traffic.after(now_seconds, arrived)
+    traffic, arrived = _arrived(watch.traffic, done, now_seconds, seconds)
     sizes = experience.sizes.after(seconds, done)
     demand = traffic.requests_per_second(LEVEL_SECONDS, now_seconds) * sizes.tokens
     history = experience.history.after(seconds, demand, arrived, is_met_anyway=met_by >= demand)
     growth = watch.growth.after(seconds, traffic, startup_seconds, now_seconds)
     answered = tuple([one for one in watch.answered if one[0] > now_seconds - LATE_SECONDS])
-    if done:
-        answered = (*answered, (now_seconds, sum([one.answered for one in done]), _late(done)))
+    telling = [one for one in done if one.seconds <= LONGEST_SECONDS]
+    if telling:
+        answered = (*answered, (now_seconds, sum([one.answered for one in telling]), _late(telling)))
     return Lesson(
         Experience(experience.capacity.faded(seconds), history, sizes),
         changed(watch, traffic=traffic, growth=growth, at_seconds=now_seconds, answered=answered),
@@ -98,11 +116,22 @@ def _counted(
     )
 
 
-def _late(done: tuple[Increment, ...]) -> float:
+def _arrived(traffic: Traffic, done: Sequence[Increment], now_seconds: float, seconds: float) -> tuple[Traffic, float]:
+    """Return the traffic with what came, and how much of it came in the last seconds."""
+    late_told = [(one.arrived, one.seconds) for one in done if one.seconds >= 2 * CELL_SECONDS]
+    if not late_told:
+        arrived = sum([one.arrived for one in done])
+        return traffic.after(now_seconds, arrived), arrived
+    at_once = sum([one.arrived for one in done if one.seconds < 2 * CELL_SECONDS])
+    arrived = sum([one.arrived_within(seconds) for one in done])
+    return traffic.after(now_seconds, at_once).spread(now_seconds, late_told), arrived
+
+
+def _late(done: Sequence[Increment]) -> float:
     return sum([min(one.answered, sum([late.requests for late in one.late])) for one in done if one.late])
 
 
-def _taught(capacity: Capacity, done: tuple[Increment, ...], pods: dict[str, PodWatch], tokens: float) -> Capacity:
+def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, PodWatch], tokens: float) -> Capacity:
     """Return the capacity with what each pod showed."""
     answered, late, full = list(capacity.answered), list(capacity.late), list[float]()
     for one in done:

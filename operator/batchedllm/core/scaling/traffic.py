@@ -67,6 +67,17 @@ class Sizes:
         return self.prompt_tokens + self.output_tokens
 
 
+def _merged(cells: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+    """Return cells in order of time, of which those that are close together become one."""
+    merged: list[tuple[float, float]] = []
+    for at_seconds, requests in sorted(cells):
+        if merged and at_seconds - merged[-1][0] < CELL_SECONDS:
+            merged[-1] = merged[-1][0], merged[-1][1] + requests
+        else:
+            merged.append((at_seconds, requests))
+    return merged
+
+
 def _possible(tokens: float, requests: float) -> float:
     """Return the tokens, or as many as so many requests can have. Those of the first may be told before it counts."""
     return min(tokens, MOST_TOKENS * requests) if requests > 0 else tokens
@@ -90,6 +101,22 @@ class Traffic:
             first = bisect_right(cells, (now_seconds - KEPT_SECONDS, inf))
             cells = (*cells[first:], (now_seconds, requests))
         return Traffic(cells, now_seconds if since is None else since)
+
+    def spread(self, now_seconds: float, told: Iterable[tuple[float, float]]) -> "Traffic":
+        """Return it with arrivals up to now that came evenly over some time each: (requests, seconds), at least one.
+
+        A pod that could not be read for minutes tells then all that came meanwhile. Taken for what came just now, it
+        would be a burst that never was.
+        """
+        pieces, oldest = list[tuple[float, float]](), now_seconds
+        for requests, seconds in told:
+            count = max(1, int(seconds / CELL_SECONDS))
+            apart = seconds / count
+            kept = min(count, int(KEPT_SECONDS / apart))
+            pieces += [(now_seconds - index * apart, requests / count) for index in range(kept)]
+            oldest = min(oldest, pieces[-1][0])
+        first = bisect_left(self.cells, (oldest - CELL_SECONDS,))
+        return Traffic((*self.cells[:first], *_merged([*self.cells[first:], *pieces])), self.since_seconds)
 
     def requests_per_second(self, window_seconds: float, now_seconds: float) -> float:
         """Return the mean rate over the window, or over as much of it as was watched."""

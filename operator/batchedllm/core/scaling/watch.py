@@ -1,7 +1,7 @@
 """What has just been seen of each pod and of the traffic: gone with the process, and seen again within minutes."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import field
 from math import inf
 from typing import Final, NamedTuple
@@ -28,11 +28,28 @@ class PodWatch(NamedTuple):
     """One pod."""
 
     reading: PodReading
-    """The last one that was looked at."""
+    """The last one that told its requests."""
     arrivals: History = ()
     """Requests that came, over `LEVEL_SECONDS`."""
     peaks: History = ()
     """The loads it was under, of which only those are kept that no later one exceeds."""
+
+    def after(self, reading: PodReading, one: Increment | None, tokens: float) -> "PodWatch":
+        """Return it with what the pod did until this reading, where that is known, in requests of so many tokens.
+
+        It was under the load of what came within ten seconds and what waited there already: both have to be served.
+        """
+        if one is None:
+            return PodWatch(reading, self.arrivals, self.peaks)
+        now = one.at_seconds
+        arrivals = (*_since(now - LEVEL_SECONDS, self.arrivals), (now, one.arrived_within(LEVEL_SECONDS)))
+        came = sum([requests for _, requests in arrivals])
+        load = (came + one.queued_before) * tokens / LEVEL_SECONDS
+        peaks = _since(now - KEPT_SECONDS, self.peaks)
+        higher = len(peaks)
+        while higher and peaks[higher - 1][1] <= load:
+            higher -= 1
+        return PodWatch(reading, arrivals, (*peaks[:higher], (now, load)))
 
     def load_since(self, at_seconds: float) -> float:
         """Return the highest load, in tokens per second, that it was under since then."""
@@ -86,26 +103,6 @@ class Watch:
             answered += some
             late += of_which_late
         return (late / answered if answered else 0.0), answered
-
-
-def watched(pods: Mapping[str, PodWatch], done: Iterable[Increment], tokens: float) -> dict[str, PodWatch]:
-    """Return the pods with the load that each was under.
-
-    That is what came within ten seconds and what waited there already: both have to be served.
-    """
-    found = dict(pods)
-    for one in done:
-        pod = found[one.pod]
-        now = one.at_seconds
-        arrivals = (*_since(now - LEVEL_SECONDS, pod.arrivals), (now, one.arrived))
-        came = sum([requests for _, requests in arrivals])
-        load = (came + one.queued_before) * tokens / LEVEL_SECONDS
-        peaks = _since(now - KEPT_SECONDS, pod.peaks)
-        higher = len(peaks)
-        while higher and peaks[higher - 1][1] <= load:
-            higher -= 1
-        found[one.pod] = PodWatch(pod.reading, arrivals, (*peaks[:higher], (now, load)))
-    return found
 
 
 def _since(at_seconds: float, history: History) -> History:

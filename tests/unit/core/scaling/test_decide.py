@@ -247,12 +247,12 @@ def test_the_guard_keeps_replicas_while_the_gpus_are_above_the_target() -> None:
     assert waited(policy(), 3, load(3, running=9, gpu=80.0)).to_replicas == 2
 
 
-def test_the_guard_does_not_believe_a_busy_gpu_whose_batch_is_known_to_be_half_empty() -> None:
+def test_the_guard_does_not_believe_a_busy_gpu_where_fewer_batches_are_known_to_have_room() -> None:
     """NVML reads 100 % from a batch of two on, at a fortieth of the throughput."""
     knowing = Memory(full_batch=64.0)
 
-    assert waited(policy(), 3, load(3, running=96, gpu=100.0), memory=knowing).to_replicas == 2
-    assert waited(policy(), 3, load(3, running=97, gpu=100.0), memory=knowing).to_replicas == 3
+    assert waited(policy(), 3, load(3, running=102, gpu=100.0), memory=knowing).to_replicas == 2
+    assert waited(policy(), 3, load(3, running=103, gpu=100.0), memory=knowing).to_replicas == 3
 
 
 @pytest.mark.parametrize(("percent", "replicas"), [(72.0, 4), (88.0, 4), (90.0, 5), (100.0, 5), (40.0, 3)])

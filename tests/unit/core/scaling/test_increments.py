@@ -6,16 +6,12 @@ from dataclasses import replace
 import pytest
 
 from batchedllm.core.readings import PodReading
-from batchedllm.core.scaling.increments import Increment, increments, tells_requests
-from batchedllm.core.scaling.objective import Objective
+from batchedllm.core.scaling.increments import Increment, increment, tells_requests
 from imagined_pods import ImaginedPod
 
-SLO = Objective(ttft_seconds=2.0, ttft_seconds_per_token=0.0, itl_seconds=0.2)
 
-
-def one(before: PodReading, after: PodReading, slo: Objective = SLO, prompt_tokens: float = 0.0) -> Increment | None:
-    found = increments({before.pod: before}, [after], slo, prompt_tokens)
-    return found[0] if found else None
+def one(before: PodReading, after: PodReading, allowed_ttft_seconds: float = 2.0) -> Increment | None:
+    return increment(before, after, allowed_ttft_seconds, itl_seconds=0.2)
 
 
 def test_arrivals_are_those_who_are_there_now_and_those_who_left() -> None:
@@ -112,13 +108,19 @@ def test_without_a_queue_before_the_engine_only_the_engines_account_counts() -> 
     assert (one(before, after).admitted, one(before, after).late) == (0, ((4, 3.75),))
 
 
-def test_a_long_prompt_may_take_longer_and_is_held_to_be_half_the_mean() -> None:
+def test_who_is_late_depends_on_what_is_allowed() -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0), pod.did(12.0, finished=4, ttft_seconds=4.0)
-    slo = replace(SLO, ttft_seconds_per_token=0.001)
 
-    assert one(before, after, slo, prompt_tokens=1000.0).late[0].requests == 4
-    assert one(before, after, slo, prompt_tokens=6000.0).late == ()
+    assert one(before, after, allowed_ttft_seconds=2.5).late[0].requests == 4
+    assert one(before, after, allowed_ttft_seconds=5.0).late == ()
+
+
+def test_of_what_came_evenly_a_part_of_the_time_has_its_part() -> None:
+    pod = ImaginedPod()
+    done = one(pod.did(10.0), pod.did(70.0, finished=300))
+
+    assert (done.arrived_within(10.0), done.arrived_within(60.0), done.arrived_within(99.0)) == (50, 300, 300)
 
 
 def test_counters_that_fell_are_those_of_an_engine_that_restarted() -> None:
@@ -129,16 +131,12 @@ def test_counters_that_fell_are_those_of_an_engine_that_restarted() -> None:
     assert (done.finished, done.first_tokens, done.prompt_tokens) == (2, 2, 2000)
 
 
-def test_the_first_reading_of_a_pod_and_the_same_one_again_say_nothing() -> None:
+def test_the_same_reading_again_says_nothing() -> None:
     pod = ImaginedPod()
-    reading = pod.did(10.0, finished=5)
+    before, after = pod.did(10.0, finished=5), pod.did(12.0, finished=5)
 
-    assert increments({}, [reading], SLO, 0.0) == ()
-    assert one(reading, reading) is None
-    assert [
-        done.pod
-        for done in increments({"b": ImaginedPod("b").did(10.0)}, [reading, ImaginedPod("b").did(12.0)], SLO, 0.0)
-    ] == ["b"]
+    assert one(after, after) is None
+    assert one(after, before) is None
 
 
 @pytest.mark.parametrize(
@@ -152,14 +150,11 @@ def test_the_first_reading_of_a_pod_and_the_same_one_again_say_nothing() -> None
         "running",
     ],
 )
-def test_a_pod_that_does_not_report_its_requests_says_nothing(missing: str) -> None:
-    pod = ImaginedPod()
-    before, after = pod.did(10.0), pod.did(12.0, finished=5)
+def test_without_one_of_these_a_pod_does_not_tell_its_requests(missing: str) -> None:
+    after = ImaginedPod().did(12.0, finished=5)
 
     assert tells_requests(after)
     assert not tells_requests(replace(after, **{missing: None}))
-    assert one(before, replace(after, **{missing: None})) is None
-    assert one(replace(before, **{missing: None}), after) is None
 
 
 def test_without_the_optional_metrics_the_rest_is_known() -> None:

@@ -16,9 +16,13 @@ SLO = Objective()
 
 def looks(*loads, every_seconds: float = 2.0, met_by: float = 0.0) -> Lesson:
     """Look at these loads one after the other."""
+    return looks_at([(index * every_seconds, load) for index, load in enumerate(loads)], met_by)
+
+
+def looks_at(loads, met_by: float = 0.0) -> Lesson:
+    """Look at each load at its time."""
     lesson = Lesson(Experience(), Watch(), is_told=False)
-    for index, load in enumerate(loads):
-        now = index * every_seconds
+    for now, load in loads:
         lesson = learn(
             lesson.experience, lesson.watch, load, SLO, now, met_by_tokens_per_second=met_by, startup_seconds=120.0
         )
@@ -132,6 +136,63 @@ def test_pods_that_are_gone_are_forgotten_and_silent_ones_are_not() -> None:
     assert set(looks(both, alone).watch.pods) == {"a"}
 
     assert set(looks(both, replace(alone, silent_pods=("b",))).watch.pods) == {"a", "b"}
+
+
+def test_a_pod_that_was_not_heard_for_minutes_has_no_burst_to_tell() -> None:
+    pods = [ImaginedPod("a"), ImaginedPod("b")]
+    seen = []
+    for index in range(300):
+        readings = [pod.did(2.0 * index, finished=10) for pod in pods]
+        is_deaf = 100 <= index < 250
+        seen.append(load_of(*readings[:1], silent_pods=("b",)) if is_deaf else load_of(*readings))
+    lesson = looks(*seen[:251])
+
+    assert lesson.watch.traffic.requests_per_second(20.0, 500.0) == pytest.approx(10.0, rel=0.1)
+    assert lesson.watch.traffic.requests_per_second(300.0, 500.0) == pytest.approx(10.0, rel=0.1)
+    assert lesson.watch.pods["b"].load_since(499.0) == pytest.approx(5 * 1200)
+    heard = looks(*seen[:250]).experience.history
+    assert sum(lesson.experience.history.unmet) - sum(heard.unmet) < 20, "as much as comes between two looks"
+
+
+def test_what_was_answered_in_more_than_two_minutes_was_answered_at_no_load_that_is_known() -> None:
+    def seen(seconds: float) -> Lesson:
+        pod = ImaginedPod()
+        began = pod.did(0.0, queued=100)
+        after = pod.did(seconds, finished=1000, queued=100, ttft_seconds=9.0, step_seconds=0.02)
+        return looks_at([(0.0, load_of(began)), (seconds, load_of(after))])
+
+    shortly, late = seen(120.0), seen(120.1)
+    assert (sum(shortly.experience.capacity.answered), shortly.experience.capacity.full_samples) != (0, 0)
+    assert shortly.watch.late_share()[1] == 1000
+    assert late.experience.capacity.answered == late.experience.capacity.late == Experience().capacity.late
+    assert late.experience.capacity.full_samples == late.experience.capacity.busy_weight == 0
+    assert late.watch.late_share() == (0.0, 0.0)
+    assert late.experience.sizes.tokens == shortly.experience.sizes.tokens == 1200
+
+
+def test_what_a_reading_does_not_tell_the_next_one_does() -> None:
+    pod = ImaginedPod()
+    first, second, third = (pod.did(2.0 * index, finished=10) for index in range(3))
+    lesson = looks(load_of(first), load_of(replace(second, finished_total=None)), load_of(third))
+
+    assert sum([requests for _, requests in lesson.watch.traffic.cells]) == pytest.approx(20)
+
+
+def test_the_first_reading_of_a_pod_is_a_beginning_and_what_a_pod_never_told_none() -> None:
+    pod = ImaginedPod()
+    first = pod.did(0.0, finished=5)
+    lesson = looks(load_of(replace(first, finished_total=None)), load_of(pod.did(2.0, finished=5)))
+
+    assert lesson.is_told
+    assert sum([requests for _, requests in lesson.watch.traffic.cells]) == 0
+
+
+def test_a_prompt_is_held_to_be_half_as_long_as_their_mean() -> None:
+    slow = days_work(ImaginedPod(), 30, finished=10, prompt_tokens=6000, ttft_seconds=2.4)
+    slower = days_work(ImaginedPod(), 30, finished=10, prompt_tokens=6000, ttft_seconds=4.0)
+
+    assert looks(*slow).watch.late_share()[0] < 0.1
+    assert looks(*slower).watch.late_share()[0] > 0.3
 
 
 def test_a_new_pod_is_first_looked_at_and_then_counted() -> None:

@@ -45,11 +45,16 @@ def asked(
     signal: str, outlook: Outlook = OUTLOOK, *, replicas: int = 3, queued: float = 0, running: float = 30, **more
 ) -> Opinion:
     signals = more.pop("signals", Signals())
-    memory = more.pop("memory", Memory())
+    memory, batch_limit = more.pop("memory", Memory()), more.pop("batch_limit", None)
     pods = [ImaginedPod(name) for name in "abcdefghij"[:replicas]]
     load = load_of(*(pod.did(0.0, queued=queued / replicas, running=running / replicas) for pod in pods), **more)
-    state = ScalingState(Scaling(max_replicas=50, signals=signals), Fleet(replicas, replicas, 0), load, memory)
+    policy = Scaling(max_replicas=50, signals=signals)
+    state = ScalingState(policy, Fleet(replicas, replicas, 0), load, memory, batch_limit)
     return next(one for one in opinions(state, outlook) if one.signal == signal)
+
+
+ASSUMED = replace(OUTLOOK, speed_is_known=False)
+"""Before the speed of a full replica was seen."""
 
 
 def demanding(short: float, middle: float, long: float) -> Outlook:
@@ -103,7 +108,16 @@ def test_replicas_whose_load_is_unknown_come_on_top_and_let_nothing_be_removed()
 
 
 def test_without_a_queue_and_with_enough_replicas_it_asks_for_what_holds_the_batches() -> None:
-    assert asked("queueDepth", memory=Memory(full_batch=20.0)).replicas == 2
+    assert asked("queueDepth", ASSUMED, memory=Memory(full_batch=20.0)).replicas == 2
+
+
+def test_a_batch_that_was_seen_in_a_queue_says_less_than_the_speed_of_a_full_replica() -> None:
+    """Long prompts fill the steps of an engine whose batch has room."""
+    assert asked("queueDepth", memory=Memory(full_batch=20.0)).replicas == 1
+    assert asked("queueDepth", replace(OUTLOOK, is_known=False), memory=Memory(full_batch=20.0)).replicas == 2
+    assert asked("queueDepth", memory=Memory(full_batch=99.0), batch_limit=20).replicas == 2
+    without = Signals(token_rate=TokenRateSignal(role="off"))
+    assert asked("queueDepth", memory=Memory(full_batch=20.0), signals=without).replicas == 2
 
 
 WITHIN_A_MINUTE = Signals(queue_depth=QueueDepthSignal(drain_seconds=60))
@@ -310,10 +324,15 @@ def test_lateness_of_nobody_hinders_nothing() -> None:
 # GPU utilization
 
 
-def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_they_are_half_empty() -> None:
+def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_fewer_have_room() -> None:
     busy = {"gpu_utilization_percent_mean": 98.0, "no_gpu_metrics": False}
     full = demanding(60_000, 60_000, 60_000)
 
+    assert asked("gpuUtilization", demanding(48_100, 0, 0), **busy).replicas == 3
+    assert asked("gpuUtilization", demanding(47_900, 0, 0), **busy).replicas is None, "two replicas are 80 % full of it"
+
+    assert asked("gpuUtilization", demanding(24_100, 0, 0), replicas=1, **busy).replicas == 1
+    assert asked("gpuUtilization", demanding(23_900, 0, 0), replicas=1, **busy).replicas is None, "one always stays"
     assert asked("gpuUtilization", full, **busy).replicas == 3
     assert asked("gpuUtilization", **busy).replicas is None
     assert "33% full" in asked("gpuUtilization", **busy).reason
@@ -426,7 +445,7 @@ def test_what_comes_beyond_what_ready_replicas_do_will_have_queued_by_the_time_o
 
 
 def test_without_requests_one_replica_does_and_one_request_needs_no_more() -> None:
-    idle = demanding(0, 0, 0)
+    idle = replace(demanding(0, 0, 0), speed_is_known=False)
 
     assert queue_asks(0, running=0, outlook=idle) == 1
     assert queue_asks(0, running=1, outlook=idle) == 1

@@ -4,9 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from batchedllm.core.scaling.increments import increments
-from batchedllm.core.scaling.objective import Objective
-from batchedllm.core.scaling.traffic import KEPT_SECONDS, Sizes, Traffic
+from batchedllm.core.scaling.increments import Increment, increment
+from batchedllm.core.scaling.traffic import CELL_SECONDS, KEPT_SECONDS, Sizes, Traffic
 from imagined_pods import ImaginedPod
 
 
@@ -17,10 +16,9 @@ def came(*counts: float, every_seconds: float = 2.0) -> Traffic:
     return traffic
 
 
-def done(finished: float, **sizes):
+def done(finished: float, **sizes) -> list[Increment]:
     pod = ImaginedPod()
-    before = pod.did(10.0)
-    return increments({"a": before}, [pod.did(12.0, finished=finished, **sizes)], Objective(), 0.0)
+    return [increment(pod.did(10.0), pod.did(12.0, finished=finished, **sizes), 2.0, 0.2)]
 
 
 def test_before_any_request_ended_a_usual_size_stands_in() -> None:
@@ -47,7 +45,7 @@ def test_an_idle_hour_does_not_make_the_first_answer_after_it_look_huge() -> Non
     under_way = replace(pod.did(2.0, running=5), generation_tokens_total=500.0)
 
     assert sizes.tokens == 1200.0
-    assert sizes.after(2.0, increments({"a": before}, [under_way], Objective(), 0.0)).output_tokens == 250.0
+    assert sizes.after(2.0, [increment(before, under_way, 2.0, 0.2)]).output_tokens == 250.0
 
 
 def test_a_rate_is_of_its_window() -> None:
@@ -81,6 +79,32 @@ def test_rounds_are_told_apart_at_any_time_of_the_clock() -> None:
     assert Traffic().after(100.0, 0.0).after(104.0, 8.0).requests_per_second(60.0, 104.0) == 2.0
     assert traffic.requests_per_second(10.0, 509.5) == 0.2
     assert traffic.requests_per_second(10.0, 510.0) == 0.0
+
+
+def test_arrivals_that_are_told_late_are_spread_over_the_time_in_which_they_came() -> None:
+    traffic = Traffic().after(0.0, 0.0).after(300.0, 0.0).spread(300.0, [(600.0, 300.0)])
+
+    assert sum([requests for _, requests in traffic.cells]) == pytest.approx(600)
+    for window_seconds in (20.0, 60.0, 120.0, 300.0):
+        assert traffic.requests_per_second(window_seconds, 300.0) == pytest.approx(2.0, rel=0.1)
+    assert traffic.is_steady(300.0)
+
+
+def test_they_go_to_what_came_to_other_pods_meanwhile() -> None:
+    traffic = came(*[4.0] * 50).spread(100.0, [(10.0, 20.0), (30.0, 20.0)])
+
+    assert len(traffic.cells) == 51
+    assert traffic.came_between(80.0, 100.0) == pytest.approx(40 + 40, abs=8)
+    assert traffic.came_between(0.0, 76.0) == came(*[4.0] * 50).came_between(0.0, 76.0)
+    assert sum([requests for _, requests in traffic.cells]) == pytest.approx(240)
+
+
+def test_of_those_that_came_more_than_ten_minutes_ago_nothing_is_kept() -> None:
+    traffic = Traffic().after(0.0, 0.0).after(3600.0, 0.0).spread(3600.0, [(3600.0, 3600.0), (5.0, 1.0)])
+
+    assert len(traffic.cells) <= KEPT_SECONDS / CELL_SECONDS
+    assert sum([requests for _, requests in traffic.cells]) == pytest.approx(605, rel=0.01)
+    assert traffic.cells[0][0] > 3600.0 - KEPT_SECONDS
 
 
 def test_a_second_look_at_the_same_time_forgets_nothing() -> None:

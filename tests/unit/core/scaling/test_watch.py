@@ -2,38 +2,39 @@
 
 import pytest
 
-from batchedllm.core.scaling.increments import increments
-from batchedllm.core.scaling.objective import Objective
-from batchedllm.core.scaling.watch import PodWatch, Watch, watched
+from batchedllm.core.readings import PodReading
+from batchedllm.core.scaling.increments import increment
+from batchedllm.core.scaling.watch import PodWatch, Watch
 from imagined_pods import ImaginedPod
 
 
-def steps(pod: ImaginedPod, *did: dict) -> dict[str, PodWatch]:
+def steps(pod: ImaginedPod, *did: dict) -> PodWatch:
     """Read the pod every two seconds, and return what is known of it then."""
-    pods = {pod.name: PodWatch(pod.did(0.0))}
+    seen = PodWatch(pod.did(0.0))
     for index, one in enumerate(did, 1):
-        reading = pod.did(2.0 * index, **one)
-        done = increments({name: seen.reading for name, seen in pods.items()}, [reading], Objective(), 0.0)
-        pods = watched(pods, done, 1200.0)
-        pods[pod.name] = pods[pod.name]._replace(reading=reading)
-    return pods
+        seen = read(seen, pod.did(2.0 * index, **one))
+    return seen
+
+
+def read(seen: PodWatch, reading: PodReading) -> PodWatch:
+    return seen.after(reading, increment(seen.reading, reading, 2.0, 0.2), 1200.0)
 
 
 def test_the_load_of_a_pod_is_what_came_in_ten_seconds_and_what_waited_already() -> None:
-    pod = steps(ImaginedPod(), {"finished": 5, "queued": 20}, {"finished": 5, "queued": 15})["a"]
+    pod = steps(ImaginedPod(), {"finished": 5, "queued": 20}, {"finished": 5, "queued": 15})
 
     assert pod.load_since(0.0) == (25 + 20) * 1200 / 10
 
 
 def test_arrivals_of_more_than_ten_seconds_ago_are_no_load_any_more() -> None:
-    pod = steps(ImaginedPod(), {"finished": 50}, *[{}] * 5)["a"]
+    pod = steps(ImaginedPod(), {"finished": 50}, *[{}] * 5)
 
     assert pod.load_since(11.0) == 0.0
     assert pod.load_since(1.0) == 50 * 120
 
 
 def test_the_highest_load_since_a_time_is_remembered_and_lower_ones_before_it_are_not() -> None:
-    pod = steps(ImaginedPod(), {"finished": 5}, {"finished": 50}, *[{}] * 6, {"finished": 10})["a"]
+    pod = steps(ImaginedPod(), {"finished": 5}, {"finished": 50}, *[{}] * 6, {"finished": 10})
 
     assert len(pod.peaks) < 9
     assert pod.load_since(0.0) == 55 * 120
@@ -52,8 +53,21 @@ def test_a_load_of_more_than_ten_minutes_ago_is_forgotten_and_one_of_the_same_he
 def after_ten_arrivals(seen: PodWatch) -> PodWatch:
     """The pod after second 602, when ten requests came and none had waited: a load of 1,200 tokens per second."""
     pod = ImaginedPod()
-    done = increments({"a": pod.did(600.0)}, [pod.did(602.0, finished=10)], Objective(), 0.0)
-    return watched({"a": seen}, done, 1200.0)["a"]
+    return read(seen._replace(reading=pod.did(600.0)), pod.did(602.0, finished=10))
+
+
+def test_what_came_in_a_long_time_is_a_load_for_the_last_ten_seconds_of_it() -> None:
+    pod = ImaginedPod()
+    seen = read(PodWatch(pod.did(0.0)), pod.did(60.0, finished=300))
+
+    assert seen.load_since(0.0) == 5 * 1200
+
+
+def test_a_reading_that_says_nothing_new_leaves_the_loads() -> None:
+    pod = ImaginedPod()
+    seen = steps(pod, {"finished": 5})
+
+    assert seen.after(pod.reading, None, 1200.0) == seen
 
 
 def test_just_what_is_older_is_forgotten() -> None:
@@ -64,7 +78,7 @@ def test_just_what_is_older_is_forgotten() -> None:
     now = after_ten_arrivals(seen)
     assert now.arrivals == (*young, (602.0, 10.0))
     assert now.peaks == (*higher, (602.0, 1200.0))
-    assert now.reading is seen.reading
+    assert now.reading.at_seconds == 602.0
 
 
 def test_a_higher_load_replaces_the_lower_ones_before_it_and_no_others() -> None:

@@ -12,19 +12,18 @@ from batchedllm.core.scaling.signals.opinion import (
     replicas_in_words,
     towards_target,
 )
+from batchedllm.core.scaling.signals.queue_depth import SAFE_OCCUPANCY
 from batchedllm.core.scaling.types import ScalingState
 
 NAME: Final = "gpuUtilization"
-
-GUARD_OCCUPANCY: Final = 0.5
-"""How full a replica may be while a busy GPU keeps none: NVML reads 100 % from two requests on."""
 
 
 def gpu_utilization(state: ScalingState, outlook: Outlook) -> Opinion:
     """Ask for replicas by the GPUs' busy time, in the role that the policy gives it.
 
     `target` is the HPA's formula, `ceil(replicas * utilization / target)` outside a tolerance of 10 %. `guard` keeps
-    the replicas while the utilization is above the target, unless these are known to be at most half full.
+    the replicas while the utilization is above the target, unless these are known to have room: NVML reads 100 % from
+    two requests on.
     """
     signal, load = state.policy.signals.gpu_utilization, state.load
     if signal.role == "off":
@@ -44,10 +43,15 @@ def gpu_utilization(state: ScalingState, outlook: Outlook) -> Opinion:
 
 def _guard(state: ScalingState, outlook: Outlook, load: FleetLoad, numbers: str) -> Opinion:
     full = _fullness(state, outlook, load)
-    if full is not None and full <= GUARD_OCCUPANCY:
+    if full is not None and _with_one_less(full, load.reporting_replicas) <= SAFE_OCCUPANCY:
         words = f"{numbers}, but {replicas_in_words(load.reporting_replicas)} {full:.0%} full"
         return Opinion(NAME, None, _idle(words))
     return Opinion(NAME, state.fleet.wanted, f"{numbers}: no replica is removed")
+
+
+def _with_one_less(full: float, replicas: int) -> float:
+    """Return how full the replicas would be if one of them was gone and the others had its load; one stays."""
+    return full * replicas / max(1, replicas - 1)
 
 
 def _idle(words: str) -> str:

@@ -43,7 +43,7 @@ def queue_depth(state: ScalingState, outlook: Outlook) -> Opinion:
     running = load.running_total - load.stalled_running
     needed = _catching_up(state, outlook, working, queued, running)
     if needed is None:
-        needed = _fewest(state, load, working, queued + running)
+        needed = _fewest(load, _predicting_batch(state, outlook), working, queued + running)
     reason = _words(state, queued, running, working)
     if load.stalled_pods:
         reason += f"; {stalled_words(load)}"
@@ -102,7 +102,7 @@ def _holding(state: ScalingState, working: int, queued: float, running: float) -
     return max(working + 1, rounded_up((running + queued) / held))
 
 
-def _fewest(state: ScalingState, load: FleetLoad, working: int, requests: float) -> int:
+def _fewest(load: FleetLoad, batch: float | None, working: int, requests: float) -> int:
     """Fewest of the working replicas on which the present load fits into `SAFE_OCCUPANCY` of batch and KV cache.
 
     The load is spread over fewer replicas, n/(n-1) and so on, and all known limits must still hold (the rule of
@@ -111,12 +111,21 @@ def _fewest(state: ScalingState, load: FleetLoad, working: int, requests: float)
     if requests <= 0:
         return 1
     limits: list[float] = []
-    batch = full_batch(state)
     if batch:
         limits.append(requests / (SAFE_OCCUPANCY * batch))
     if load.kv_cache_usage_fraction_mean is not None:
         limits.append(working * load.kv_cache_usage_fraction_mean / SAFE_OCCUPANCY)
     return min(working, max(1, rounded_up(max(limits)))) if limits else working
+
+
+def _predicting_batch(state: ScalingState, outlook: Outlook) -> float | None:
+    """Return the batch that a removal must leave room in; None where tokens predict better.
+
+    A lasting queue may have shown a small one: long prompts fill an engine's steps while its batch has room. Once the
+    speed of a full replica is known the token rate asks for what such a replica does, whatever it was that filled it.
+    """
+    by_tokens = outlook.is_known and outlook.speed_is_known and state.policy.signals.token_rate.role != "off"
+    return state.batch_limit if by_tokens else full_batch(state)
 
 
 def full_batch(state: ScalingState) -> float | None:
