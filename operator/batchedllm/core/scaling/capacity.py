@@ -10,8 +10,8 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from bisect import bisect_right
-from itertools import pairwise
 from math import exp, sqrt
+from operator import lt
 from typing import Final
 
 from batchedllm.core.record import changed, record
@@ -169,20 +169,17 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    falls = [index for index, (share, after) in enumerate(pairwise(shares), 1) if after < share]
-    if not falls:
-        return tuple(shares)
-    first = falls[0]
-    means, pooled, sizes = shares[:first], weights[:first], [1] * first
-    for index in range(first, len(shares)):
-        mean, together, size = shares[index], weights[index], 1
-        if index > falls[-1] and mean >= means[-1]:
-            return tuple([mean for mean, size in zip(means, sizes, strict=True) for _ in range(size)] + shares[index:])
-        while means and means[-1] > mean:
-            more = pooled.pop()
-            mean = (means.pop() * more + mean * together) / (more + together)
-            together, size = together + more, size + sizes.pop()
-        means.append(mean)
-        pooled.append(together)
-        sizes.append(size)
-    return tuple([mean for mean, size in zip(means, sizes, strict=True) for _ in range(size)])
+    means = list(shares)
+    falls = [index for index, is_lower in enumerate(map(lt, shares[1:], shares), 1) if is_lower]
+    for fall in falls:
+        last = fall
+        while last < len(means) and means[last] < means[last - 1]:
+            first, weight = last, weights[last]
+            late = means[last] * weight
+            while first and means[first - 1] * weight > late:
+                first -= 1
+                weight += weights[first]
+                late += means[first] * weights[first]
+            means[first : last + 1] = [late / weight] * (last + 1 - first)
+            last += 1
+    return tuple(means)

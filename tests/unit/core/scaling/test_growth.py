@@ -1,5 +1,7 @@
 """How much steady traffic grows while a replica starts."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchedllm.core.scaling.growth import MEMORY_SECONDS, PRIOR_SECONDS, Growth
@@ -91,3 +93,41 @@ def test_a_look_after_half_a_second_counts_and_one_at_the_same_moment_does_not()
 @pytest.mark.parametrize("startup_seconds", [5.0, 300.0, 600.0])
 def test_any_start_up_fits_into_the_ten_minutes_that_are_kept(startup_seconds: float) -> None:
     assert watched(lambda second: 100.0 + 0.1 * second, startup_seconds=startup_seconds).of(1000.0) > 0
+
+
+def test_what_clearly_rises_is_held_to_go_on_from_the_third_minute_on() -> None:
+    """A tenth of a request per second more each second: 24 in four minutes, seen in two that were watched."""
+
+    def rising(second: float) -> float:
+        return 4.0 + 0.1 * second
+
+    assert watched(rising, seconds=118.0, startup_seconds=240.0) == Growth()
+    soon = watched(rising, seconds=124.0, startup_seconds=240.0)
+    assert soon.of(1000.0) == soon.trend == pytest.approx(24.0, rel=0.1)
+    assert (soon.seconds, soon.square_sum) == (0.0, 0.0), "nothing of what is usual"
+
+
+def test_what_rises_by_less_than_half_may_just_vary() -> None:
+    def after(part: float) -> float:
+        halves = steps(at_930=1000, at_980=1000 + 1000 * part)
+        return Growth().after(2.0, replace(halves, since_seconds=880.0), 60.0, 1000.0).trend
+
+    assert after(0.55) == 0.0, "what chance may add to half is on top"
+    assert after(0.65) == pytest.approx(650 / 60)
+
+
+def test_a_rise_that_chance_may_bring_is_none() -> None:
+    few, many = steps(at_930=10, at_980=22), steps(at_930=100, at_980=220)
+
+    assert Growth().after(2.0, replace(few, since_seconds=880.0), 60.0, 1000.0).trend == 0.0
+    assert Growth().after(2.0, replace(many, since_seconds=880.0), 60.0, 1000.0).trend == pytest.approx(120 / 60)
+
+
+def test_once_what_is_usual_is_known_no_trend_counts() -> None:
+    def rising(second: float) -> float:
+        return 4.0 + 0.1 * second
+
+    assert watched(rising, 230.0).trend > 0
+    known = watched(rising, 260.0)
+    assert known.trend == 0.0
+    assert known.seconds > 0
