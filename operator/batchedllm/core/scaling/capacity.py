@@ -42,6 +42,8 @@ MOST_AT_FIRST: Final = 10 * UNKNOWN_TOKENS_PER_SECOND
 """Most that a sample counts as before a speed is known: the first may be absurd, and has nothing to be held against."""
 _FULL_MEMORY: Final = 30.0
 _BUSY_MEMORY: Final = 500.0
+LOOK_SECONDS: Final = 2.0
+"""What a busy replica did in so much time counts as one sample: rare scrapes see less of them, and more in each."""
 _OUTLIER: Final = 2.0
 """A sample of a full replica counts at most as twice, and at least as half, of what is known."""
 
@@ -111,8 +113,10 @@ class Capacity:
             samples = min(samples + 1, _FULL_MEMORY)
         return changed(self, full_tokens_per_second=known, full_samples=samples)
 
-    def with_busy(self, tokens_per_second: float, mean_step_seconds: float) -> "Capacity":
-        """Learn from a replica at work: at load r of its speed a step takes 1/(1 - r) times the fastest.
+    def with_busy(
+        self, tokens_per_second: float, mean_step_seconds: float, seconds: float = LOOK_SECONDS
+    ) -> "Capacity":
+        """Learn from some seconds of work: at load r of its speed a step takes 1/(1 - r) times the fastest.
 
         That is a queue's law: each step serves all who are there, so what a step's length adds is what came meanwhile.
         """
@@ -120,7 +124,8 @@ class Capacity:
         busy = min(MOST_BUSY, 1 - fastest / mean_step_seconds)
         if busy < LEAST_BUSY:
             return self if fastest == self.fastest_step_seconds else changed(self, fastest_step_seconds=fastest)
-        weight, kept = busy * busy, 1 - 1 / _BUSY_MEMORY
+        samples = seconds / LOOK_SECONDS
+        weight, kept = samples * busy * busy, (1 - 1 / _BUSY_MEMORY) ** samples
         concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
         return changed(
             self,

@@ -141,7 +141,7 @@ def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, Po
         if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * speed > 0:
             full.append(speed)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
-            capacity = capacity.with_busy(speed, one.step_seconds / one.step_tokens)
+            capacity = capacity.with_busy(speed, one.step_seconds / one.step_tokens, one.seconds)
     if full:
         capacity = capacity.with_full(*full)
     return changed(capacity, answered=tuple(answered), late=tuple(late))

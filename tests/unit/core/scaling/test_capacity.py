@@ -43,6 +43,18 @@ def held(capacity: Capacity) -> float:
     return held_within(capacity.late_shares(SLO, ALLOWED_SECONDS), SLO.late_share)
 
 
+def test_a_minute_of_work_teaches_as_much_in_four_samples_as_in_thirty() -> None:
+    often = rarely = Capacity().with_busy(100, 0.005)
+    for _ in range(30):
+        often = often.with_busy(24_000, 0.025)
+    for _ in range(4):
+        rarely = rarely.with_busy(24_000, 0.025, seconds=15.0)
+
+    assert rarely.busy_weight == pytest.approx(often.busy_weight, rel=0.03)
+    assert rarely.tokens_per_second == pytest.approx(often.tokens_per_second, rel=0.01)
+    assert rarely.is_known
+
+
 def test_before_anything_is_seen_a_cautious_speed_stands_in() -> None:
     assert Capacity().tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
     assert not Capacity().is_known
