@@ -43,7 +43,9 @@ MOST_AT_FIRST: Final = 10 * UNKNOWN_TOKENS_PER_SECOND
 _FULL_MEMORY: Final = 30.0
 _BUSY_MEMORY: Final = 500.0
 LOOK_SECONDS: Final = 2.0
-"""What a busy replica did in so much time counts as one sample: rare scrapes see less of them, and more in each."""
+"""What a busy replica did in so much time counts as one sample: rare scrapes see fewer of them, and more in each."""
+_MOST_SAMPLES: Final = 2.0
+"""As so many samples one counts at most: no single one makes a speed known (`UNKNOWN_WEIGHT`)."""
 _OUTLIER: Final = 2.0
 """A sample of a full replica counts at most as twice, and at least as half, of what is known."""
 
@@ -124,7 +126,7 @@ class Capacity:
         busy = min(MOST_BUSY, 1 - fastest / mean_step_seconds)
         if busy < LEAST_BUSY:
             return self if fastest == self.fastest_step_seconds else changed(self, fastest_step_seconds=fastest)
-        samples = seconds / LOOK_SECONDS
+        samples = min(_MOST_SAMPLES, seconds / LOOK_SECONDS)
         weight, kept = samples * busy * busy, (1 - 1 / _BUSY_MEMORY) ** samples
         concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
         return changed(

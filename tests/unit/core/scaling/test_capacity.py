@@ -43,16 +43,23 @@ def held(capacity: Capacity) -> float:
     return held_within(capacity.late_shares(SLO, ALLOWED_SECONDS), SLO.late_share)
 
 
-def test_a_minute_of_work_teaches_as_much_in_four_samples_as_in_thirty() -> None:
+def test_a_minute_of_work_teaches_the_same_in_fifteen_samples_as_in_thirty() -> None:
     often = rarely = Capacity().with_busy(100, 0.005)
     for _ in range(30):
         often = often.with_busy(24_000, 0.025)
-    for _ in range(4):
-        rarely = rarely.with_busy(24_000, 0.025, seconds=15.0)
+    for _ in range(15):
+        rarely = rarely.with_busy(24_000, 0.025, seconds=4.0)
 
-    assert rarely.busy_weight == pytest.approx(often.busy_weight, rel=0.03)
+    assert rarely.busy_weight == pytest.approx(often.busy_weight, rel=0.01)
     assert rarely.tokens_per_second == pytest.approx(often.tokens_per_second, rel=0.01)
     assert rarely.is_known
+
+
+def test_no_single_sample_makes_a_speed_known_however_long_it_is() -> None:
+    lucky = Capacity().with_busy(100, 0.005).with_busy(90_000, 1.0, seconds=120.0)
+
+    assert not lucky.is_known
+    assert lucky.busy_weight == pytest.approx(2 * 0.95**2)
 
 
 def test_before_anything_is_seen_a_cautious_speed_stands_in() -> None:
