@@ -448,6 +448,18 @@ def test_what_the_present_asks_for_is_remembered_as_the_load_that_it_will_serve(
     assert blind.memory.watch.asked == ((1000.0, 0.0),)
 
 
+def test_a_fleet_that_serves_well_is_left_as_it_is_when_it_is_first_seen() -> None:
+    """Five large GPUs do 54,000 tokens per second, each more than is assumed of one."""
+    pods, at_first = [ImaginedPod(f"pod-{index}") for index in range(5)], []
+    now_state = state(policy(maximum=100), 5, None)
+    for look in range(30):
+        readings = [pod.did(2.0 * look, finished=18, running=20) for pod in pods]
+        decision, now_state = decide(replace(now_state, load=load_of(*readings)), 2.0 * look)
+        at_first.append(decision.to_replicas)
+
+    assert set(at_first) == {5}
+
+
 def test_replicas_that_are_ready_at_the_first_decision_are_remembered_as_there_before() -> None:
     held = held_within(Capacity().late_shares(Objective(), 2.5), Objective().late_share)
     _, after = decide(state(policy(), 3, load(3)), 1000.0)

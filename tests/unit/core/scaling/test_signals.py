@@ -104,6 +104,41 @@ def test_replicas_whose_load_is_unknown_come_on_top_and_let_nothing_be_removed()
     assert (opinion.replicas, opinion.known) == (3, False)
 
 
+# An assumed speed
+
+
+@pytest.mark.parametrize("signal", ["queueDepth", "tokenRate", "pastDemand"])
+def test_an_assumed_speed_adds_no_replica_while_nobody_waits_and_nobody_is_late(signal: str) -> None:
+    known = replace(demanding(200_000, 200_000, 200_000), past=with_added(NOTHING, index_of(300_000), 500.0))
+    assumed = replace(known, speed_is_known=False)
+
+    assert asked(signal, known).replicas > 3
+    assert asked(signal, known).reason in asked(signal, assumed).reason
+    assert asked(signal, assumed).replicas == asked(signal, assumed, queued=12).replicas == 3
+    assert asked(signal, assumed).reason.endswith("nobody waits or is late: no replica is added")
+    assert asked(signal, assumed, queued=13).replicas > 3
+    assert asked(signal, replace(assumed, late_share=0.021)).replicas > 3
+    assert asked(signal, replace(assumed, late_share=0.019)).replicas == 3
+
+
+def test_an_assumed_speed_still_lets_replicas_go_and_other_signals_add_them() -> None:
+    idle = replace(demanding(100, 100, 100), speed_is_known=False, past=NOTHING)
+    busy = {"gpu_utilization_percent_mean": 98.0, "no_gpu_metrics": False}
+    target = Signals(gpu_utilization=GpuUtilizationSignal(role="target", target=50))
+
+    assert asked("tokenRate", idle).replicas == 1
+    assert "assumed" not in asked("tokenRate", idle).reason
+    assert asked("gpuUtilization", idle, signals=target, **busy).replicas == 6
+
+
+def test_a_model_that_has_no_replica_yet_may_have_one() -> None:
+    load = load_of(ImaginedPod().did(0.0, running=1))
+    state = ScalingState(Scaling(max_replicas=9), Fleet(0, 1, 0), load)
+    said = {one.signal: one.replicas for one in opinions(state, replace(ASSUMED, demands=((30.0, 9e4),) * 3))}
+
+    assert (said["queueDepth"], said["tokenRate"]) == (1, 1)
+
+
 # Queue depth
 
 

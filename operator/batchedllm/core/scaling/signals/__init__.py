@@ -3,6 +3,7 @@
 from typing import Final
 
 from batchedllm.core.scaling.outlook import Outlook
+from batchedllm.core.scaling.signals.assumption import is_enough, without_addition
 from batchedllm.core.scaling.signals.gpu_power import gpu_power
 from batchedllm.core.scaling.signals.gpu_utilization import gpu_utilization
 from batchedllm.core.scaling.signals.kv_cache_usage import kv_cache_usage
@@ -20,5 +21,7 @@ SIGNALS: Final[tuple[Signal, ...]] = (queue_depth, token_rate, past_demand, kv_c
 def opinions(state: ScalingState, outlook: Outlook) -> tuple[Opinion, ...]:
     """Return every signal's say; that of the GPUs' power only where it has a target."""
     said = [signal(state, outlook) for signal in SIGNALS]
+    if is_enough(state, outlook):
+        said = [without_addition(one, state.fleet.wanted) for one in said]
     power = state.policy.signals.gpu_power
     return tuple(said) if power is None else (*said, gpu_power(state, power.target_watts))
