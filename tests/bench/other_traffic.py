@@ -32,7 +32,7 @@ MARKS: Final = re.compile(r"(<!-- bench: other_traffic.py -->\n).*?(\n<!-- end -
 SECONDS: Final = 3600
 SEED: Final = 7
 STARTUPS: Final = (60, 240)
-PEERS: Final = ("kubeai", "aibrix-apa", "hpa-concurrency", "dynamo-throughput", "token-rate-70", "static-peak")
+PEERS: Final = ("kubeai", "aibrix-apa", "dynamo-throughput", "token-rate-70", "static-peak")
 
 
 @dataclass(frozen=True, slots=True)
