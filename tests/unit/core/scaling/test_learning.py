@@ -178,6 +178,15 @@ def test_what_a_reading_does_not_tell_the_next_one_does() -> None:
     assert sum([requests for _, requests in lesson.watch.traffic.cells]) == pytest.approx(20)
 
 
+def test_what_no_engine_can_have_done_is_not_counted_and_what_follows_it_is() -> None:
+    pod = ImaginedPod()
+    before = pod.did(0.0)
+    absurd = load_of(pod.did(2.0, finished=1e9))
+    lesson = looks(load_of(before), absurd, load_of(pod.did(4.0, finished=10)))
+
+    assert sum([requests for _, requests in lesson.watch.traffic.cells]) == 10
+
+
 def test_the_first_reading_of_a_pod_is_a_beginning_and_what_a_pod_never_told_none() -> None:
     pod = ImaginedPod()
     first = pod.did(0.0, finished=5)
