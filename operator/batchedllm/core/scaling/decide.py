@@ -62,8 +62,7 @@ def decide(state: ScalingState, now_seconds: float) -> tuple[Decision, ScalingSt
     decision = _decision(situation, draft, opinion, strongest, prospect)
     memory = steps.propose(situation.memory, now_seconds, decision.from_replicas, decision.to_replicas)
     asked = _asked(opinion)
-    watch = memory.watch.with_beginning(now_seconds, state.fleet.ready, prospect.held)
-    watch = watch.with_asked(now_seconds, asked * prospect.held)
+    watch = memory.watch.with_asked(now_seconds, asked * prospect.held)
     memory = changed(memory, watch=watch, seasons=seasonal.recorded(state, asked))
     return decision, changed(state, memory=memory, scheduled=scheduled)
 

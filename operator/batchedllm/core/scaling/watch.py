@@ -60,15 +60,6 @@ class PodWatch(NamedTuple):
         return load
 
 
-class Beginning(NamedTuple):
-    """Who was there when the watch began: somebody had asked for these replicas in time."""
-
-    at_seconds: float
-    replicas: int
-    tokens_per_second: float
-    """What they serve, by what is known now."""
-
-
 @record
 class Watch:
     """The fleet."""
@@ -78,21 +69,10 @@ class Watch:
     growth: Growth = field(default_factory=Growth)
     at_seconds: float | None = None
     """When arrivals were last counted."""
-    began: Beginning | None = None
-    """With the first decision of this process; None before."""
     asked: History = ()
     """Tokens per second that the replicas asked for at the time would serve, the most of each ten seconds."""
     answered: tuple[tuple[float, float, float], ...] = ()
     """(monotonic seconds, requests answered, of which late), over `LATE_SECONDS`."""
-
-    def with_beginning(self, now_seconds: float, ready: int, held: float) -> "Watch":
-        """Remember who is ready at the first decision, and bring up to date what these serve, by what one holds."""
-        began = self.began
-        if began is None:
-            return changed(self, began=Beginning(now_seconds, ready, ready * held))
-        if now_seconds - began.at_seconds > ASKED_SECONDS:
-            return self
-        return changed(self, began=began._replace(tokens_per_second=began.replicas * held))
 
     def with_asked(self, now_seconds: float, tokens_per_second: float) -> "Watch":
         """Remember what was asked for now."""
@@ -103,14 +83,9 @@ class Watch:
         return changed(self, asked=(*kept, (now_seconds, tokens_per_second)))
 
     def asked_between(self, from_seconds: float, to_seconds: float) -> float:
-        """Return the most that was asked for in a time, in tokens per second.
-
-        What was there when the watch began had been asked for before.
-        """
+        """Return the most that was asked for in a time, in tokens per second."""
         first, last = bisect_left(self.asked, (from_seconds,)), bisect_right(self.asked, (to_seconds, inf))
-        asked = max([rate for _, rate in self.asked[first:last]], default=0.0)
-        began = self.began
-        return asked if began is None or from_seconds >= began.at_seconds else max(asked, began.tokens_per_second)
+        return max([rate for _, rate in self.asked[first:last]], default=0.0)
 
     def met_anyway(self, startup_seconds: float, hold_seconds: float, now_seconds: float) -> float:
         """Return the demand, in tokens per second, that replicas serve now which were asked for in time.

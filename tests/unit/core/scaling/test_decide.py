@@ -460,13 +460,6 @@ def test_a_fleet_that_serves_well_is_left_as_it_is_when_it_is_first_seen() -> No
     assert set(at_first) == {5}
 
 
-def test_replicas_that_are_ready_at_the_first_decision_are_remembered_as_there_before() -> None:
-    held = held_within(Capacity().late_shares(Objective(), 2.5), Objective().late_share)
-    _, after = decide(state(policy(), 3, load(3)), 1000.0)
-
-    assert after.memory.watch.began == (1000.0, 3, 3 * held)
-
-
 def test_a_clock_that_began_anew_forgets_what_was_seen_by_the_old_one_and_not_what_was_learned() -> None:
     learned = Experience(Capacity(full_tokens_per_second=5_000.0, full_samples=30.0))
     remembered = Memory(needs=((900.0, 9),), full_batch=30.0, busy_at_seconds=900.0, experience=learned)

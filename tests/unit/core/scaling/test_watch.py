@@ -145,24 +145,5 @@ def test_what_a_burst_asked_for_was_given_up_before_it_came() -> None:
     assert burst.met_anyway(320.0, 320.0, 600.0) == 100.0
 
 
-def test_replicas_that_were_there_when_the_watch_began_had_been_asked_for_in_time() -> None:
-    """Else a restarted operator takes all that comes for sudden, until a start-up and a hold are over."""
-    watch = asked((1000.0, 100.0), (1240.0, 100.0)).with_beginning(1000.0, 3, 200.0)
-
-    assert watch.met_anyway(120.0, 240.0, 1000.0) == 600.0
-    assert watch.met_anyway(120.0, 240.0, 1299.0) == 600.0
-    assert watch.met_anyway(120.0, 240.0, 1300.0) == 100.0, "a hold and a minute after, none of them need be there"
-    assert watch.asked_between(999.9, 1000.0) == 600.0
-    assert watch.asked_between(1000.0, 1300.0) == 100.0
-
-
-def test_what_they_serve_is_told_by_what_was_learned_since() -> None:
-    began = Watch().with_beginning(1000.0, 3, 200.0)
-
-    assert began.with_beginning(1002.0, 9, 500.0).began == (1000.0, 3, 1500.0)
-    assert began.with_beginning(2800.0, 9, 500.0).began == (1000.0, 3, 1500.0)
-    assert began.with_beginning(2800.1, 9, 500.0) == began, "no window reaches back to it"
-
-
 def test_nothing_is_there_that_was_never_asked_for() -> None:
     assert Watch().met_anyway(120.0, 240.0, 1000.0) == 0.0
