@@ -1,20 +1,18 @@
 """Traffic that nothing was tuned on: ours beside peers with their defaults.
 
-    PYTHONPATH=$(.venv/bin/python tests/bench/compiled.py):tests .venv/bin/python -m bench.other_traffic [--write]
+    PYTHONPATH=$(.venv/bin/python tests/bench/compiled.py):tests .venv/bin/python -m bench.other_traffic
 
 An hour each of what the judge's traces do not have: requests that come and go, saw teeth, a load that ends, answers of
 thousands of tokens, long prompts, gaps that are far from Poisson's, one flash, jobs that send all at once. Simulator,
-start and clairvoyant are the judge's. `--write` puts the table into docs/scaling.md.
+start and clairvoyant are the judge's.
 """
 
 import argparse
 import multiprocessing
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from math import log, pi, sin
-from pathlib import Path
 from random import Random
 from typing import Final
 
@@ -26,8 +24,6 @@ from batchedllm.sim.workload import TraceRequest
 from bench.scaling.cases import World
 from bench.scaling.tasks import OWN, own
 
-DOCUMENT: Final = Path(__file__).parents[2] / "docs" / "scaling.md"
-MARKS: Final = re.compile(r"(<!-- bench: other_traffic.py -->\n).*?(\n<!-- end -->)", re.DOTALL)
 
 SECONDS: Final = 3600
 SEED: Final = 7
@@ -139,24 +135,16 @@ def table(found: Sequence[Played]) -> str:
 
 
 def main() -> None:
-    """Run all, two at a time, and print or write the table."""
+    """Run all, two at a time, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", action="append", choices=TRAFFIC)
     parser.add_argument("--processes", type=int, default=2)
-    parser.add_argument("--write", action="store_true", help="write the table into docs/scaling.md")
     options = parser.parse_args()
     cases = [(name, startup_seconds) for name in options.only or TRAFFIC for startup_seconds in STARTUPS]
+    print(table([]), flush=True)
     with multiprocessing.get_context("spawn").Pool(options.processes) as pool:
-        found = []
         for done in pool.imap(run, cases):
-            found.append(done)
             print(table([done]).splitlines()[-1], flush=True)
-    if options.write:
-        page, written = MARKS.subn(
-            lambda marks: marks[1] + table(found) + marks[2], DOCUMENT.read_text(encoding="utf-8")
-        )
-        assert written == 1, f"{DOCUMENT} has no place for it"
-        DOCUMENT.write_text(page, encoding="utf-8")
 
 
 if __name__ == "__main__":

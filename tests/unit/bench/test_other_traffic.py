@@ -2,7 +2,7 @@
 
 import pytest
 
-from bench.other_traffic import DOCUMENT, MARKS, PEERS, SECONDS, TRAFFIC, Played, table, trace_of
+from bench.other_traffic import PEERS, SECONDS, TRAFFIC, Played, table, trace_of
 from bench.scaling.tasks import OWN
 
 
@@ -29,8 +29,7 @@ def test_the_rates_are_those_of_the_names() -> None:
     assert per_second("6/s, and jobs of 900 requests", 0, 3600) == pytest.approx(6 + 9 * 900 / 3600, rel=0.05)
 
 
-def test_the_table_has_a_row_for_each_start_up_and_the_page_a_place_for_it() -> None:
+def test_the_table_has_a_row_for_each_start_up() -> None:
     figures = {name: {"A": 0.987, "K": 1.234} for name in (OWN, *PEERS)}
 
     assert table([Played("flash", 60, figures)]).splitlines()[2].startswith("| flash | 60 | 0.987 / 1.23 |")
-    assert len(MARKS.findall(DOCUMENT.read_text(encoding="utf-8"))) == 1
