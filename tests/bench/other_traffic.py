@@ -24,7 +24,6 @@ from batchedllm.sim.workload import TraceRequest
 from bench.scaling.cases import World
 from bench.scaling.tasks import OWN, own
 
-
 SECONDS: Final = 3600
 SEED: Final = 7
 STARTUPS: Final = (60, 240)
