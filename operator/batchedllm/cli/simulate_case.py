@@ -183,7 +183,10 @@ def _fitting(trace: Trace, engines: list[EngineSettings]) -> Trace:
 
 
 def _read(options: argparse.Namespace) -> Trace:
-    lines = iter(text_of(options.trace).splitlines())
+    text = text_of(options.trace)
+    if not text.strip():
+        raise TraceError(f"{options.trace} is empty, expected requests in the format azure, mooncake or csv")
+    lines = iter(text.splitlines())
     first = next(lines, "")
     form = options.trace_format or format_of_header(first) or format_of(options.trace)
     if form is None:

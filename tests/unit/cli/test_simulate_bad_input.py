@@ -26,7 +26,8 @@ def _refused(capsys, monkeypatch, *arguments, stdin=GOOD):
 @pytest.mark.parametrize(
     ("stdin", "sentence"),
     [
-        ("", "its first line tells no format, expected --format azure, mooncake or csv"),
+        ("", "is empty, expected requests in the format azure, mooncake or csv"),
+        ("what is this\n", "its first line tells no format, expected --format azure, mooncake or csv"),
         ("t_s,input_tokens,output_tokens\n", "holds no request"),
         ("t_s,input_tokens,output_tokens\n2,1,1\n1,1,1\n", "line 3 is 1 s before the line above"),
         ("t_s,input_tokens,output_tokens\n2,-1,1\n", "line 2 has -1 tokens"),
