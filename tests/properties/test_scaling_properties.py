@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from itertools import pairwise
 from random import Random
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from adversarial_fleets import LyingFleet, bounds, loads, objectives, policies
@@ -14,6 +14,7 @@ from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.decide import decide
 from batchedllm.core.scaling.experience import Experience, from_json
 from batchedllm.core.scaling.levels import LEVELS
+from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.schedule import Bounds, policy_bounds
 from batchedllm.core.scaling.types import Decision, Fleet, Memory, ScalingState, Wake
 from imagined_pods import ImaginedPod, load_of
@@ -315,6 +316,7 @@ def test_steady_traffic_that_could_not_be_seen_for_a_while_asks_for_nothing(
     st.sampled_from([0.01, 1.0]),
     st.sampled_from([0, 400, 3000]),
 )
+@example(Objective(0.001, 0.0, 0.001, 0.98), 3, 0.05, 0.01, 400)
 def test_demand_that_one_replica_holds_never_grows_the_fleet_for_ever(
     objective, requests: int, ttft_seconds: float, tpot_seconds: float, idle_seconds: int
 ) -> None:
@@ -331,7 +333,7 @@ def test_demand_that_one_replica_holds_never_grows_the_fleet_for_ever(
             wanted, now = decision.to_replicas, now + 2
             most = max(most, wanted)
 
-    assert most <= 4
+    assert most <= 6, "where even the least load is late: the demand, and what it may grow by, over that load"
 
 
 @settings(max_examples=30, deadline=None)

@@ -147,6 +147,26 @@ def test_the_operators_own_policy_adds_under_load_and_removes_after_it():
     ]
 
 
+def test_the_operators_own_policy_lets_a_fleet_go_that_is_far_too_large_for_steady_traffic():
+    """Nothing is known of the model yet, and a few requests at a time keep its GPUs at more than 80 %."""
+    settings = replace(SETTINGS, start_replicas=5, hold_seconds=0, startup_seconds=20)
+    score = simulate(_even(8200, 0.11, (600, 400)), _own(), settings, 1)
+    wanted = [one.wanted for one in score.samples]
+    assert (wanted[0], wanted[-1]) == (5, 1)
+    assert wanted == sorted(wanted, reverse=True)
+    assert score.attainment == 1.0
+    assert min(one.gpu_percent for one in score.samples[10:-100]) > 80
+
+
+def test_requests_that_come_just_when_the_pods_are_read_are_no_queue():
+    """Eight in a second, and one of them in the moment of each scrape: it waits there whenever somebody looks."""
+    settings = replace(SETTINGS, start_replicas=5, hold_seconds=0, startup_seconds=20)
+    score = simulate(_even(7200, 0.125, (600, 250)), _own(), settings, 1)
+    assert min(one.queued for one in score.samples[:-60]) > 0
+    assert score.most_replicas == 5
+    assert score.samples[-1].wanted < 5
+
+
 @pytest.mark.parametrize(("known", "window"), [({}, "over 30 s"), ({"startup_seconds": 8.0}, "over 20 s")])
 def test_what_the_first_replicas_took_to_start_is_known_before_any_is_added(known, window):
     policy = _own(**known)

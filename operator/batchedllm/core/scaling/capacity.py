@@ -10,11 +10,12 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from bisect import bisect_right
-from math import exp, sqrt
+from math import exp, inf, sqrt
 from operator import lt
 from typing import Final
 
 from batchedllm.core.record import changed, record
+from batchedllm.core.scaling.busyness import LEAST_SLOWED, Busyness, busyness
 from batchedllm.core.scaling.levels import LEVELS, NOTHING, faded
 from batchedllm.core.scaling.objective import Objective
 
@@ -49,12 +50,6 @@ _MOST_SAMPLES: Final = 2.0
 _OUTLIER: Final = 2.0
 """A sample of a full replica counts at most as twice, and at least as half, of what is known."""
 
-LEAST_BUSY: Final = 0.15
-"""Below, steps are hardly longer than those of an idle engine, and tell nothing."""
-TRUSTED_BUSY: Final = 0.65
-"""Up to here a replica is held to be this busy when its full speed is concluded: step times are flat up to some 64
-requests, so that the rule `1 - fastest step / step` finds it less busy than it is (an H200 at 0.4: half too fast)."""
-MOST_BUSY: Final = 0.95
 LEAST_STEPS: Final = 20
 """Tokens of a sample below which its mean step time is chance."""
 
@@ -70,21 +65,32 @@ class Capacity:
     full_tokens_per_second: float = 0.0
     full_samples: float = 0.0
     busy_tokens_per_second_sum: float = 0.0
-    """Full speeds concluded from busy replicas, weighted by how busy these were."""
+    """Full speeds concluded from busy replicas, weighted by how much slower their steps were."""
+    least_tokens_per_second_sum: float = 0.0
+    """The same, were they as busy as they can have been."""
     busy_weight: float = 0.0
     fastest_step_seconds: float | None = None
+    fastest_step_tokens_per_second: float = 0.0
+    """What the replica with the fastest step did."""
     assumed_tokens_per_second: float = UNKNOWN_TOKENS_PER_SECOND
     """Speed of a full replica while none was seen: by a benchmark, where there was one."""
 
     @property
     def tokens_per_second(self) -> float:
-        """Return how fast a full replica is."""
+        """Return how fast a full replica likely is."""
+        return self._speed(self.busy_tokens_per_second_sum)
+
+    @property
+    def least_tokens_per_second(self) -> float:
+        """Return how fast a full replica is at least, by what is known: no more than it likely is."""
+        return self._speed(self.least_tokens_per_second_sum)
+
+    def _speed(self, concluded_sum: float) -> float:
         if self.full_samples >= SAMPLES_FULL:
             return self.full_tokens_per_second
         seen = self.full_samples / SAMPLES_FULL
         assumed = seen * self.full_tokens_per_second + (1 - seen) * self.assumed_tokens_per_second
-        weighted = self.busy_tokens_per_second_sum + UNKNOWN_WEIGHT * assumed
-        return weighted / (self.busy_weight + UNKNOWN_WEIGHT)
+        return (concluded_sum + UNKNOWN_WEIGHT * assumed) / (self.busy_weight + UNKNOWN_WEIGHT)
 
     @property
     def is_known(self) -> bool:
@@ -118,22 +124,40 @@ class Capacity:
     def with_busy(
         self, tokens_per_second: float, mean_step_seconds: float, seconds: float = LOOK_SECONDS
     ) -> "Capacity":
-        """Learn from some seconds of work: at load r of its speed a step takes 1/(1 - r) times the fastest.
-
-        That is a queue's law: each step serves all who are there, so what a step's length adds is what came meanwhile.
-        """
-        fastest = min(mean_step_seconds, self.fastest_step_seconds or mean_step_seconds)
-        busy = min(MOST_BUSY, 1 - fastest / mean_step_seconds)
-        if busy < LEAST_BUSY:
-            return self if fastest == self.fastest_step_seconds else changed(self, fastest_step_seconds=fastest)
+        """Learn from some seconds of work: the full speed is what was done, over how busy that made the replica."""
+        if mean_step_seconds < (self.fastest_step_seconds or inf):
+            return self._with_fastest(tokens_per_second, mean_step_seconds)
+        busy = self.busyness(tokens_per_second, mean_step_seconds)
+        if busy is None or busy.slowed < LEAST_SLOWED:
+            return self
         samples = min(_MOST_SAMPLES, seconds / LOOK_SECONDS)
-        weight, kept = samples * busy * busy, (1 - 1 / _BUSY_MEMORY) ** samples
-        concluded = tokens_per_second / max(busy, TRUSTED_BUSY)
+        weight, kept = samples * busy.slowed**2, (1 - 1 / _BUSY_MEMORY) ** samples
         return changed(
             self,
-            busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum + weight * concluded,
+            busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum
+            + weight * tokens_per_second / busy.likely,
+            least_tokens_per_second_sum=kept * self.least_tokens_per_second_sum
+            + weight * tokens_per_second / busy.at_most,
             busy_weight=kept * self.busy_weight + weight,
         )
+
+    def _with_fastest(self, tokens_per_second: float, step_seconds: float) -> "Capacity":
+        """Learn of a step faster than those before: each moves what is known half the way, as one may be absurd."""
+        known = self.fastest_step_seconds
+        if known is None:
+            return changed(self, fastest_step_seconds=step_seconds, fastest_step_tokens_per_second=tokens_per_second)
+        return changed(
+            self,
+            fastest_step_seconds=(known + step_seconds) / 2,
+            fastest_step_tokens_per_second=(self.fastest_step_tokens_per_second + tokens_per_second) / 2,
+        )
+
+    def busyness(self, tokens_per_second: float, mean_step_seconds: float) -> Busyness | None:
+        """Return how busy a replica is that does so much; None before any step was seen, and of one without work."""
+        if self.fastest_step_seconds is None or tokens_per_second <= 0:
+            return None
+        fastest_load = self.fastest_step_tokens_per_second / tokens_per_second
+        return busyness(mean_step_seconds, self.fastest_step_seconds, fastest_load)
 
     def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
         """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""

@@ -10,7 +10,7 @@ from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.levels import COUNT
 from batchedllm.core.scaling.traffic import Sizes
 
-VERSION: Final = 2
+VERSION: Final = 3
 
 MOST: Final = 1e30
 """No number of an experience is larger: all of them can be multiplied and added."""
@@ -51,6 +51,7 @@ def _is_possible(experience: Experience) -> bool:
     sizes = experience.sizes
     return (
         1 <= experience.capacity.tokens_per_second <= MOST_TOKENS
+        and 1 <= experience.capacity.least_tokens_per_second <= MOST_TOKENS
         and 0 <= sizes.prompt_tokens <= MOST_TOKENS
         and 0 <= sizes.output_tokens <= MOST_TOKENS
         and experience.history.margin <= MOST
@@ -69,8 +70,8 @@ def _round(value: Any) -> Any:  # noqa: ANN401 - numbers, tuples of them, None
 
 def _checked(fields: Any, empty: Mapping[str, Any]) -> dict[str, Any]:  # noqa: ANN401 - anything that JSON holds
     """Return the fields with lists as tuples. Raises ValueError and KeyError for what no experience holds."""
-    if not isinstance(fields, Mapping):
-        raise ValueError(f"{fields!r}, expected an object")  # noqa: TRY004 - a value of a document, not of the program
+    if not isinstance(fields, Mapping) or fields.keys() != empty.keys():
+        raise ValueError(f"{fields!r}, expected an object with {', '.join(empty)}")
     return {name: _value(name, value, empty[name]) for name, value in fields.items()}
 
 

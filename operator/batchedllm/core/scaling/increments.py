@@ -9,6 +9,9 @@ MOST_REQUESTS_PER_SECOND: Final = 1e5
 MOST_TOKENS_PER_SECOND: Final = 1e7
 """More than these is no engine of one pod: such a reading is not believed."""
 
+FULL_QUEUE_SECONDS: Final = 0.5
+"""A queue that is so much work keeps a replica full; a shorter one is what came during a step."""
+
 ITL_LOOKBACK_SECONDS: Final = 10.0
 """How long before its end an answer whose tokens came too slowly had met the load that slowed it."""
 
@@ -33,6 +36,9 @@ class Increment(NamedTuple):
     step_tokens: float
     queued_throughout: float
     """Requests that waited at both ends, at least."""
+    waited: float
+    """Requests that got their first token, or left a queue before the engine, after more than `FULL_QUEUE_SECONDS`;
+    counted where some waited at both ends."""
     queued_before: float
     answered: float
     """Requests that `late` speaks of: the most of those that finished, were admitted, or got their first token."""
@@ -44,6 +50,16 @@ class Increment(NamedTuple):
     def tokens_per_second(self) -> float:
         """Prompt and generated tokens."""
         return (self.prompt_tokens + self.generation_tokens) / self.seconds
+
+    def is_full(self, tokens: float) -> bool:
+        """Tell whether a queue, of requests of so many tokens, kept the pod full all the time.
+
+        There was one at both ends, and most of those who came out of it had been in it: requests that come just when
+        it is read, every time, are no queue.
+        """
+        speed = self.tokens_per_second
+        lasted = self.queued_throughout * tokens > FULL_QUEUE_SECONDS * speed > 0
+        return lasted and self.waited >= max(self.first_tokens, self.admitted) / 2
 
     def arrived_within(self, seconds: float) -> float:
         """Return how many requests came in so many seconds until the later reading, if all came evenly."""
@@ -76,6 +92,7 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
     was_present = (old.queue_depth or 0.0) + (old.running or 0.0)
     first_tokens, too_late = came(old.time_to_first_token, new.time_to_first_token, allowed_seconds)
     admitted, too_long = came(old.admission_wait, new.admission_wait, allowed_seconds)
+    queued_throughout = min(old.queue_depth or 0.0, new.queue_depth or 0.0)
     _, too_slow = came(old.time_per_output_token, new.time_per_output_token, itl_seconds)
     return Increment(
         pod=new.pod,
@@ -89,11 +106,18 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
         generation_tokens=_growth(old.generation_tokens_total, new.generation_tokens_total),
         step_seconds=_growth(old.step_seconds_total, new.step_seconds_total),
         step_tokens=_growth(old.step_tokens_total, new.step_tokens_total),
-        queued_throughout=min(old.queue_depth or 0.0, new.queue_depth or 0.0),
+        queued_throughout=queued_throughout,
+        waited=_waited(old, new) if queued_throughout > 0 else 0.0,
         queued_before=old.queue_depth or 0.0,
         answered=max(first_tokens, finished, admitted),
         late=(*_more(too_late, too_long), *[Late(one.requests, ITL_LOOKBACK_SECONDS) for one in too_slow]),
     )
+
+
+def _waited(old: PodReading, new: PodReading) -> float:
+    """Return the requests that waited for more than `FULL_QUEUE_SECONDS`, by the account that has more of them."""
+    accounts = ((old.time_to_first_token, new.time_to_first_token), (old.admission_wait, new.admission_wait))
+    return max([sum([some.requests for some in came(*account, FULL_QUEUE_SECONDS)[1]]) for account in accounts])
 
 
 def _growth(old: float | None, new: float | None) -> float:

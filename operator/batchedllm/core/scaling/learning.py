@@ -16,8 +16,6 @@ from batchedllm.core.scaling.watch import LATE_SECONDS, PodWatch, Watch
 LONGEST_SECONDS: Final = 120.0
 """Between readings that are further apart (twice the longest scrape interval) the load was not the mean of it: what was
 answered under which, and how fast, nobody knows."""
-FULL_QUEUE_SECONDS: Final = 0.5
-"""A queue that is so much work keeps a replica full; a shorter one is what came during a step."""
 
 
 @record
@@ -107,6 +105,7 @@ def _counted(
     growth = watch.growth.after(seconds, traffic, startup_seconds, now_seconds)
     answered = tuple([one for one in watch.answered if one[0] > now_seconds - LATE_SECONDS])
     telling = [one for one in done if one.seconds <= LONGEST_SECONDS]
+    watch = watch.with_busy(now_seconds, _busy(experience.capacity, telling))
     if telling:
         answered = (*answered, (now_seconds, sum([one.answered for one in telling]), _late(telling)))
     return Lesson(
@@ -127,6 +126,15 @@ def _arrived(traffic: Traffic, done: Sequence[Increment], now_seconds: float, se
     return traffic.after(now_seconds, at_once).spread(now_seconds, late_told), arrived
 
 
+def _busy(capacity: Capacity, done: Sequence[Increment]) -> float | None:
+    """Return how busy the replicas likely were, all together; None where too few steps were told."""
+    step_seconds, step_tokens = sum([one.step_seconds for one in done]), sum([one.step_tokens for one in done])
+    if step_tokens <= LEAST_STEPS or step_seconds <= 0:
+        return None
+    busy = capacity.busyness(sum([one.tokens_per_second for one in done]) / len(done), step_seconds / step_tokens)
+    return None if busy is None else busy.likely
+
+
 def _late(done: Sequence[Increment]) -> float:
     return sum([min(one.answered, sum([late.requests for late in one.late])) for one in done if one.late])
 
@@ -138,7 +146,7 @@ def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, Po
         if one.answered:
             _booked(answered, late, one, pods[one.pod])
         speed = one.tokens_per_second
-        if one.queued_throughout * tokens > FULL_QUEUE_SECONDS * speed > 0:
+        if one.is_full(tokens):
             full.append(speed)
         if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
             capacity = capacity.with_busy(speed, one.step_seconds / one.step_tokens, one.seconds)

@@ -39,7 +39,9 @@ class Outlook:
     tokens: float
     """Mean of a request."""
     speed: float
-    """What a full replica does."""
+    """What a full replica likely does."""
+    least_speed: float
+    """What it does at least."""
     speed_is_known: bool
     """Whether that was seen, rather than assumed."""
     held: float
@@ -59,6 +61,8 @@ class Outlook:
     """Share of late requests in the last minute."""
     answered: float
     """Requests that `late_share` is of."""
+    busy: float | None = None
+    """How busy the replicas likely were in the last minute, by their steps; None where none were told."""
     is_known: bool = True
     """Whether the engines tell their requests at all."""
 
@@ -84,6 +88,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         demands=tuple((window, rate * sizes.tokens) for window, rate in zip(windows, rates, strict=True)),
         tokens=sizes.tokens,
         speed=capacity.tokens_per_second,
+        least_speed=capacity.least_tokens_per_second,
         speed_is_known=capacity.is_known,
         held=held_within(shares, attainable),
         late_shares=shares,
@@ -93,6 +98,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         growth=growth * sizes.tokens if grows else 0.0,
         late_share=late_share,
         answered=answered,
+        busy=watch.busyness(now_seconds),
         is_known=is_told,
     )
 

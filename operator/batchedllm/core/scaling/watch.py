@@ -15,6 +15,8 @@ from batchedllm.core.scaling.traffic import KEPT_SECONDS, Traffic
 
 LATE_SECONDS: Final = 60.0
 """How far back the share of late requests is told."""
+BUSY_SECONDS: Final = 60.0
+"""How far back it is told how busy the replicas are."""
 ASKED_CELL_SECONDS: Final = 10.0
 JUST_ASKED_SECONDS: Final = 60.0
 ASKED_SECONDS: Final = 3 * KEPT_SECONDS
@@ -73,6 +75,8 @@ class Watch:
     """Tokens per second that the replicas asked for at the time would serve, the most of each ten seconds."""
     answered: tuple[tuple[float, float, float], ...] = ()
     """(monotonic seconds, requests answered, of which late), over `LATE_SECONDS`."""
+    busy: History = ()
+    """How busy the replicas likely were, by their steps, over `BUSY_SECONDS`."""
 
     def with_asked(self, now_seconds: float, tokens_per_second: float) -> "Watch":
         """Remember what was asked for now."""
@@ -95,6 +99,17 @@ class Watch:
         """
         moments = (now_seconds - startup_seconds, now_seconds - min(JUST_ASKED_SECONDS, startup_seconds))
         return min([self.asked_between(moment - hold_seconds, moment) for moment in moments])
+
+    def with_busy(self, now_seconds: float, share: float | None) -> "Watch":
+        """Remember how busy the replicas are now, where that is known."""
+        if share is None:
+            return self
+        return changed(self, busy=(*_since(now_seconds - BUSY_SECONDS, self.busy), (now_seconds, share)))
+
+    def busyness(self, now_seconds: float) -> float | None:
+        """Return how busy the replicas likely were in the last minute, on average; None where no steps were told."""
+        busy = [share for _, share in _since(now_seconds - BUSY_SECONDS, self.busy)]
+        return sum(busy) / len(busy) if busy else None
 
     def late_share(self) -> tuple[float, float]:
         """Return the share of late requests of the last minute, and how many requests it is of."""

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from math import sqrt
 
 import pytest
 from hypothesis import given, settings
@@ -99,17 +100,60 @@ def test_how_much_longer_steps_have_become_tells_how_busy_a_replica_is() -> None
 def test_a_replica_that_is_hardly_busy_teaches_no_speed() -> None:
     capacity = Capacity().with_busy(100, 0.005)
 
-    assert capacity.with_busy(900, 0.0051) == capacity
-    assert capacity.with_busy(900, 0.004).fastest_step_seconds == 0.004
+    assert capacity.with_busy(900, 0.00515) == capacity
+    assert capacity.with_busy(900, 0.00516).busy_weight > 0
     assert capacity.with_busy(900, 0.004).busy_weight == 0
 
 
-def test_steps_are_flat_at_first_so_a_half_busy_replica_is_not_held_to_be_twice_as_fast() -> None:
-    capacity = Capacity().with_busy(100, 0.005)
-    for _ in range(300):
-        capacity = capacity.with_busy(13_000, 0.008)
+def busy_for_long(tokens_per_second: float, step_seconds: float, looks: int = 3000) -> Capacity:
+    capacity = Capacity().with_busy(1, 0.005)
+    for _ in range(looks):
+        capacity = capacity.with_busy(tokens_per_second, step_seconds)
+    return capacity
 
-    assert capacity.tokens_per_second == pytest.approx(20_000, rel=0.03)
+
+def test_of_a_replica_with_little_to_do_a_likely_speed_is_concluded_and_the_least_that_it_can_be() -> None:
+    """Steps a quarter longer than the fastest: a fifth is due to the load, which is below half of the speed."""
+    capacity = busy_for_long(9_000, 0.00625)
+
+    assert capacity.tokens_per_second == pytest.approx(9_000 / sqrt(0.2), rel=0.05)
+    assert capacity.least_tokens_per_second == pytest.approx(9_000 / 0.65, rel=0.05)
+
+
+@pytest.mark.parametrize(("step_seconds", "speed"), [(0.0125, 24_000 / 0.65), (0.02, 32_000), (0.05, 24_000 / 0.9)])
+def test_from_a_good_half_of_its_speed_on_a_queues_law_tells_it(step_seconds: float, speed: float) -> None:
+    capacity = busy_for_long(24_000, step_seconds)
+
+    assert capacity.tokens_per_second == capacity.least_tokens_per_second == pytest.approx(speed, rel=0.01)
+
+
+def test_a_fleet_that_never_had_less_to_do_is_not_held_to_be_idle() -> None:
+    """Its fastest step was hardly faster than the others: that says nothing of how much more it can do."""
+    capacity = replace(Capacity().with_busy(18_000, 0.009), assumed_tokens_per_second=34_000)
+    for _ in range(3000):
+        capacity = capacity.with_busy(20_000, 0.01)
+
+    assert capacity.tokens_per_second == pytest.approx(20_000 / (0.65 * 0.9), rel=0.05)
+
+
+def test_no_single_fast_step_makes_all_the_others_slow() -> None:
+    """An absurd one would make a replica with little to do seem full for ever."""
+    lucky = Capacity().with_busy(2_000, 0.005).with_busy(1_000, 1e-9)
+
+    assert lucky.fastest_step_seconds == pytest.approx(0.0025)
+    assert lucky.fastest_step_tokens_per_second == pytest.approx(1_500)
+    faster = busy_for_long(100, 0.004, looks=10)
+    assert faster.fastest_step_seconds == pytest.approx(0.004, rel=0.001), "several are believed"
+
+
+def test_the_least_speed_is_never_above_the_likely_one_and_both_are_what_a_full_replica_does() -> None:
+    assert full(30_000).least_tokens_per_second == full(30_000).tokens_per_second
+    assert Capacity().least_tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
+
+
+def test_a_replica_that_does_nothing_or_was_never_seen_is_of_unknown_busyness() -> None:
+    assert Capacity().busyness(1000, 0.01) is None
+    assert Capacity().with_busy(100, 0.005).busyness(0, 0.005) is None
 
 
 def test_what_a_full_replica_does_counts_before_what_a_busy_one_lets_conclude() -> None:

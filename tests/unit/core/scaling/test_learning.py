@@ -1,6 +1,7 @@
 """Learning from one look after the other."""
 
 from dataclasses import replace
+from math import sqrt
 
 import pytest
 
@@ -90,9 +91,20 @@ def test_who_waited_long_is_booked_at_the_load_that_made_him_wait() -> None:
 
 
 def test_a_lasting_queue_shows_the_speed_of_a_full_replica() -> None:
-    capacity = looks(*days_work(ImaginedPod(), 20, finished=20, queued=100)).experience.capacity
+    capacity = looks(*days_work(ImaginedPod(), 20, finished=20, queued=100, ttft_seconds=8.0)).experience.capacity
 
     assert capacity.tokens_per_second == pytest.approx(12_000)
+
+
+def test_a_queue_that_nobody_had_been_in_for_long_was_there_when_it_was_read_and_not_between() -> None:
+    """Clients that send every second may do so just when the pods are read."""
+    assert looks(*days_work(ImaginedPod(), 20, finished=20, queued=100)).experience.capacity.full_samples == 0
+
+
+def test_a_queue_before_the_engine_shows_the_speed_of_a_full_replica_too() -> None:
+    waited = days_work(ImaginedPod(), 20, finished=20, queued=100, admitted=20, wait_seconds=8.0)
+
+    assert looks(*waited).experience.capacity.tokens_per_second == pytest.approx(12_000)
 
 
 def test_a_queue_that_is_read_within_half_a_second_shows_nothing() -> None:
@@ -168,6 +180,25 @@ def test_what_was_answered_in_more_than_two_minutes_was_answered_at_no_load_that
     assert late.experience.capacity.full_samples == late.experience.capacity.busy_weight == 0
     assert late.watch.late_share() == (0.0, 0.0)
     assert late.experience.sizes.tokens == shortly.experience.sizes.tokens == 1200
+
+
+def test_steps_tell_how_busy_the_replicas_are_all_together() -> None:
+    """Both have steps of 5 ms, then one of 5.5 and the other of 7 ms: together a quarter longer than the fastest."""
+    pods = [ImaginedPod(name) for name in "ab"]
+    idle = [load_of(*[pod.did(2.0 * look, finished=1, step_seconds=0.005) for pod in pods]) for look in range(3)]
+    steps = {"a": 0.0055, "b": 0.007}
+    busy = load_of(*[pod.did(6.0, finished=10, step_seconds=steps[pod.name]) for pod in pods])
+
+    assert looks(*idle).watch.busyness(4.0) == pytest.approx(0.65), "nobody knows how busy the fastest was"
+    assert looks(*idle, busy).watch.busy[-1] == (6.0, pytest.approx(sqrt(0.2)))
+
+
+@pytest.mark.parametrize("did", [{"step_seconds": 0.0}, {"output_tokens": 2}])
+def test_without_steps_nobody_knows_how_busy_the_replicas_are(did) -> None:
+    lesson = looks(*days_work(ImaginedPod(), 5, finished=10, **did))
+
+    assert lesson.watch.busyness(8.0) is None
+    assert lesson.watch.late_share()[1] > 0
 
 
 def test_what_a_reading_does_not_tell_the_next_one_does() -> None:

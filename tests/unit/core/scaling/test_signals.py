@@ -29,6 +29,7 @@ OUTLOOK = Outlook(
     demands=((30.0, 30_000.0), (60.0, 30_000.0), (120.0, 30_000.0)),
     tokens=1200.0,
     speed=30_000.0,
+    least_speed=30_000.0,
     speed_is_known=True,
     held=25_000.0,
     late_shares=tuple(0.0 if level <= 25_000 else 1.0 for level in LEVELS),
@@ -181,6 +182,26 @@ def test_what_will_have_queued_by_the_time_a_replica_starts_is_caught_up_with_to
 
     assert asked("queueDepth", short, replicas=1, signals=WITHIN_A_MINUTE).replicas == 3  # 2.5 + 30 s / 60 s
     assert asked("queueDepth", lasting, replicas=1, signals=WITHIN_A_MINUTE).replicas == 5  # 2.5 + 120 s / 60 s
+
+
+def test_a_queue_is_caught_up_with_by_what_a_replica_does_at_least() -> None:
+    """30,000 tokens per second come. Twice as many replicas are needed for them and for the queue as it may be."""
+    queued = 12 + 3000  # 3.6 million tokens above what is expected
+    slower = replace(OUTLOOK, least_speed=15_000.0)
+
+    assert asked("queueDepth", slower, queued=queued, signals=WITHIN_A_MINUTE).replicas == 7  # 2.5 + 4
+    late_early = replace(slower, held=20_000.0)
+    assert asked("queueDepth", late_early, queued=queued, signals=WITHIN_A_MINUTE).replicas == 7  # 3 + 4
+    late_earlier = replace(slower, held=16_000.0)
+    assert asked("queueDepth", late_earlier, queued=queued, signals=WITHIN_A_MINUTE).replicas == 8  # 3.75 + 4
+    assert asked("tokenRate", slower).replicas == asked("tokenRate").replicas
+
+
+def test_what_ready_replicas_do_at_least_decides_whether_more_comes_than_they_do() -> None:
+    few = replace(demanding(40_000, 40_000, 40_000), least_speed=15_000.0)
+
+    assert asked("queueDepth", few, replicas=3, running=9, batch_limit=1000).replicas == 1
+    assert asked("queueDepth", few, replicas=2, running=9).replicas == 4  # 10k too many, as long as it has lasted
 
 
 def test_before_it_is_known_how_fast_a_replica_is_batches_and_queues_are_counted() -> None:
@@ -374,6 +395,16 @@ def test_a_busy_gpu_keeps_replicas_unless_tokens_or_batches_say_that_fewer_have_
     assert asked("gpuUtilization", full, memory=Memory(full_batch=100.0), **busy).replicas is None
     unknown = replace(full, is_known=False)
     assert asked("gpuUtilization", unknown, **busy).replicas == 3
+
+
+def test_a_busy_gpu_whose_steps_are_short_keeps_no_replica_however_little_is_known() -> None:
+    """A few requests at a time keep it at 90 %, and teach no speed."""
+    busy = {"gpu_utilization_percent_mean": 90.0, "no_gpu_metrics": False}
+    unknown = replace(ASSUMED, is_known=False)
+
+    assert asked("gpuUtilization", unknown, **busy).replicas == 3
+    assert asked("gpuUtilization", replace(unknown, busy=0.54), **busy).replicas == 3
+    assert asked("gpuUtilization", replace(unknown, busy=0.53), **busy).replicas is None, "two are 79.5 % full of it"
 
 
 def test_what_a_gpu_says_is_told_or_why_it_says_nothing() -> None:

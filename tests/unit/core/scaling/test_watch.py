@@ -145,5 +145,16 @@ def test_what_a_burst_asked_for_was_given_up_before_it_came() -> None:
     assert burst.met_anyway(320.0, 320.0, 600.0) == 100.0
 
 
+def test_how_busy_the_replicas_are_is_told_of_the_last_minute() -> None:
+    watch = Watch().with_busy(0.0, 0.9).with_busy(2.0, 0.2).with_busy(4.0, None).with_busy(60.0, 0.4)
+
+    assert watch.busy == ((2.0, 0.2), (60.0, 0.4)), "what is a minute old is gone"
+    assert watch.busyness(61.9) == pytest.approx(0.3)
+    assert watch.busyness(119.9) == pytest.approx(0.4)
+    assert watch.busyness(120.0) is None
+    assert Watch().busyness(0.0) is None
+    assert watch.with_busy(119.0, 0.1).busy == ((60.0, 0.4), (119.0, 0.1))
+
+
 def test_nothing_is_there_that_was_never_asked_for() -> None:
     assert Watch().met_anyway(120.0, 240.0, 1000.0) == 0.0

@@ -59,8 +59,8 @@ def _idle(words: str) -> str:
 
 
 def _fullness(state: ScalingState, outlook: Outlook, load: FleetLoad) -> float | None:
-    """Return how full the replicas are, by batch or by tokens: the least that is known; None if neither is."""
-    known = []
+    """Return how full the replicas are, by batch, tokens or steps: the least that is known; None if none is."""
+    known = [] if outlook.busy is None else [outlook.busy]
     if state.memory.full_batch and load.running_total is not None:
         known.append(load.running_total / load.reporting_replicas / state.memory.full_batch)
     if outlook.is_known and outlook.speed_is_known:

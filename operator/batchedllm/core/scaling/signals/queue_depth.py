@@ -55,22 +55,24 @@ def _catching_up(state: ScalingState, outlook: Outlook, working: int, queued: fl
 
     The queue that will have built up is counted too: what arrives beyond what the ready replicas do, for as long as a
     start takes, but no longer than it has been so already (of what has lasted for some time, that much more is to be
-    expected: Lindy's law). Until it was seen what a replica does, a queue asks for no less than what holds it, see
-    `_holding`: an assumed speed may be ten times the real one, and then no queue would be worth a replica.
+    expected: Lindy's law). It goes by what a replica does at least: too few would be late a second time. Until it was
+    seen what one does, a queue asks for no less than what holds it, see `_holding`: an assumed speed may be ten times
+    the real one, and then no queue would be worth a replica.
     """
     expected = working * state.policy.signals.queue_depth.per_replica
     holding = _holding(state, working, queued, running) if queued > expected else None
     if not outlook.is_known:
         return holding
-    late = max(0.0, queued - expected) * outlook.tokens
+    late, speed = max(0.0, queued - expected) * outlook.tokens, outlook.least_speed
+    held = sustained(state, outlook) * speed / outlook.speed
     needed = 0.0 if outlook.speed_is_known else float(holding or 0)
     drain_seconds = _drain_seconds(state, outlook)
     for window_seconds, demand in outlook.demands:
         lasting_seconds = min(window_seconds, outlook.startup_seconds)
-        coming = max(0.0, demand - working * outlook.speed) * lasting_seconds
+        coming = max(0.0, demand - working * speed) * lasting_seconds
         if late + coming > 0:
-            catching_up = (late + coming) / (drain_seconds * outlook.speed)
-            needed = max(needed, demand / sustained(state, outlook) + catching_up)
+            catching_up = (late + coming) / (drain_seconds * speed)
+            needed = max(needed, demand / held + catching_up)
     return worth(needed) if needed > 0 else None
 
 
