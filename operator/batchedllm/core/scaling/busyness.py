@@ -32,7 +32,8 @@ def busyness(step_seconds: float, fastest_step_seconds: float, fastest_load: flo
 
     A fastest step seen at much the same load was none of an idle replica: nobody knows how busy that was.
     """
-    slowed = min(MOST, max(0.0, 1 - fastest_step_seconds / step_seconds))
-    at_most = max(TRUSTED, slowed)
-    likely = max(TRUSTED * min(1.0, fastest_load), min(sqrt(slowed), at_most))
-    return Busyness(slowed, likely, at_most)
+    slowed = min(MOST, 1 - fastest_step_seconds / step_seconds)
+    if slowed >= TRUSTED:
+        return Busyness(slowed, slowed, slowed)
+    slowed = max(0.0, slowed)
+    return Busyness(slowed, max(TRUSTED * min(1.0, fastest_load), min(TRUSTED, sqrt(slowed))), TRUSTED)

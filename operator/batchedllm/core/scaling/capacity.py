@@ -10,9 +10,9 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from bisect import bisect_right
-from math import exp, inf, sqrt
+from math import exp, sqrt
 from operator import lt
-from typing import Final
+from typing import Final, NamedTuple
 
 from batchedllm.core.record import changed, record
 from batchedllm.core.scaling.busyness import LEAST_SLOWED, Busyness, busyness
@@ -42,7 +42,11 @@ SAMPLES_FULL: Final = 10.0
 MOST_AT_FIRST: Final = 10 * UNKNOWN_TOKENS_PER_SECOND
 """Most that a sample counts as before a speed is known: the first may be absurd, and has nothing to be held against."""
 _FULL_MEMORY: Final = 30.0
-_BUSY_MEMORY: Final = 500.0
+_BUSY_KEPT: Final = 1 - 1 / 500
+"""Part of what is known of busy replicas that is left after another sample."""
+_OF_FASTER: Final = 0.5
+"""Part of the way that a known fastest step goes towards a faster one."""
+_LEAST_OF_FASTEST: Final = 1 / 3
 LOOK_SECONDS: Final = 2.0
 """What a busy replica did in so much time counts as one sample: rare scrapes see fewer of them, and more in each."""
 _MOST_SAMPLES: Final = 2.0
@@ -52,6 +56,15 @@ _OUTLIER: Final = 2.0
 
 LEAST_STEPS: Final = 20
 """Tokens of a sample below which its mean step time is chance."""
+
+
+class Work(NamedTuple):
+    """What a replica did for some time; it did something."""
+
+    tokens_per_second: float
+    step_seconds: float
+    """Mean of its steps."""
+    seconds: float = LOOK_SECONDS
 
 
 @record
@@ -121,43 +134,38 @@ class Capacity:
             samples = min(samples + 1, _FULL_MEMORY)
         return changed(self, full_tokens_per_second=known, full_samples=samples)
 
-    def with_busy(
-        self, tokens_per_second: float, mean_step_seconds: float, seconds: float = LOOK_SECONDS
-    ) -> "Capacity":
-        """Learn from some seconds of work: the full speed is what was done, over how busy that made the replica."""
-        if mean_step_seconds < (self.fastest_step_seconds or inf):
-            return self._with_fastest(tokens_per_second, mean_step_seconds)
-        busy = self.busyness(tokens_per_second, mean_step_seconds)
-        if busy is None or busy.slowed < LEAST_SLOWED:
-            return self
-        samples = min(_MOST_SAMPLES, seconds / LOOK_SECONDS)
-        weight, kept = samples * busy.slowed**2, (1 - 1 / _BUSY_MEMORY) ** samples
+    def with_busy(self, *done: Work) -> "Capacity":
+        """Learn from some work, one after the other: the full speed is what was done, over how busy that made."""
+        fastest, fastest_speed = self.fastest_step_seconds, self.fastest_step_tokens_per_second
+        likely, least, total = self.busy_tokens_per_second_sum, self.least_tokens_per_second_sum, self.busy_weight
+        for speed, step_seconds, seconds in done:
+            if fastest is None or step_seconds < fastest:
+                part = _part_of_faster(fastest, step_seconds, is_known=self.is_known)
+                fastest = step_seconds if fastest is None else fastest + part * (step_seconds - fastest)
+                fastest_speed += part * (speed - fastest_speed)
+                continue
+            busy = busyness(step_seconds, fastest, fastest_speed / speed)
+            if busy.slowed >= LEAST_SLOWED:
+                samples = min(_MOST_SAMPLES, seconds / LOOK_SECONDS)
+                weight, kept = samples * busy.slowed**2, _BUSY_KEPT**samples
+                likely = kept * likely + weight * speed / busy.likely
+                least = kept * least + weight * speed / busy.at_most
+                total = kept * total + weight
         return changed(
             self,
-            busy_tokens_per_second_sum=kept * self.busy_tokens_per_second_sum
-            + weight * tokens_per_second / busy.likely,
-            least_tokens_per_second_sum=kept * self.least_tokens_per_second_sum
-            + weight * tokens_per_second / busy.at_most,
-            busy_weight=kept * self.busy_weight + weight,
+            busy_tokens_per_second_sum=likely,
+            least_tokens_per_second_sum=least,
+            busy_weight=total,
+            fastest_step_seconds=fastest,
+            fastest_step_tokens_per_second=fastest_speed,
         )
 
-    def _with_fastest(self, tokens_per_second: float, step_seconds: float) -> "Capacity":
-        """Learn of a step faster than those before: each moves what is known half the way, as one may be absurd."""
-        known = self.fastest_step_seconds
-        if known is None:
-            return changed(self, fastest_step_seconds=step_seconds, fastest_step_tokens_per_second=tokens_per_second)
-        return changed(
-            self,
-            fastest_step_seconds=(known + step_seconds) / 2,
-            fastest_step_tokens_per_second=(self.fastest_step_tokens_per_second + tokens_per_second) / 2,
-        )
-
-    def busyness(self, tokens_per_second: float, mean_step_seconds: float) -> Busyness | None:
-        """Return how busy a replica is that does so much; None before any step was seen, and of one without work."""
-        if self.fastest_step_seconds is None or tokens_per_second <= 0:
+    def busyness(self, work: Work) -> Busyness | None:
+        """Return how busy a replica is that does this; None before any step was seen."""
+        if self.fastest_step_seconds is None:
             return None
-        fastest_load = self.fastest_step_tokens_per_second / tokens_per_second
-        return busyness(mean_step_seconds, self.fastest_step_seconds, fastest_load)
+        fastest_load = self.fastest_step_tokens_per_second / work.tokens_per_second
+        return busyness(work.step_seconds, self.fastest_step_seconds, fastest_load)
 
     def late_shares(self, objective: Objective, allowed_seconds: float) -> tuple[float, ...]:
         """Return, by level of load, the share of requests that are late: seen and assumed together, never falling."""
@@ -168,6 +176,18 @@ class Capacity:
             for share, late, weight in zip(assumed, self.late, weights, strict=True)
         ]
         return _never_falling(shares, weights)
+
+
+def _part_of_faster(fastest: float | None, step_seconds: float, *, is_known: bool) -> float:
+    """Return which part of the way the fastest step goes towards a faster one.
+
+    All of it while little is known, but no further than to a third of what it was: a single one may be absurd.
+    """
+    if fastest is None:
+        return 1.0
+    if is_known:
+        return _OF_FASTER
+    return min(1.0, (1 - _LEAST_OF_FASTEST) * fastest / (fastest - step_seconds))
 
 
 def held_within(late_shares: tuple[float, ...], late_share: float) -> float:

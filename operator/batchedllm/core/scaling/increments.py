@@ -3,7 +3,7 @@
 from typing import Final, NamedTuple
 
 from batchedllm.core.readings import PodReading
-from batchedllm.core.scaling.lateness import Late, came
+from batchedllm.core.scaling.lateness import Late, came, later_than
 
 MOST_REQUESTS_PER_SECOND: Final = 1e5
 MOST_TOKENS_PER_SECOND: Final = 1e7
@@ -117,7 +117,7 @@ def _increment(old: PodReading, new: PodReading, allowed_seconds: float, itl_sec
 def _waited(old: PodReading, new: PodReading) -> float:
     """Return the requests that waited for more than `FULL_QUEUE_SECONDS`, by the account that has more of them."""
     accounts = ((old.time_to_first_token, new.time_to_first_token), (old.admission_wait, new.admission_wait))
-    return max([sum([some.requests for some in came(*account, FULL_QUEUE_SECONDS)[1]]) for account in accounts])
+    return max([later_than(before, after, FULL_QUEUE_SECONDS) for before, after in accounts])
 
 
 def _growth(old: float | None, new: float | None) -> float:

@@ -44,6 +44,23 @@ def came(
     return total, tuple(late)
 
 
+def later_than(before: LatencyHistogram | None, after: LatencyHistogram | None, seconds: float) -> float:
+    """Return how many values came that are above this, those in the bucket that holds it included.
+
+    Of an engine that restarted no more are counted than it had since then.
+    """
+    if before is None or after is None:
+        return 0.0
+    first = bisect_right(after.bounds_seconds, seconds)
+    was = _above_bucket(before.below, first) if before.bounds_seconds == after.bounds_seconds else 0.0
+    now = _above_bucket(after.below, first)
+    return now - was if now >= was else now
+
+
+def _above_bucket(below: Counts, first: int) -> float:
+    return below[-1] - below[first - 1] if first else below[-1]
+
+
 def _growth(old: Counts, new: Counts, first: int) -> tuple[float, float]:
     """Return how many values came in all, and in the buckets before the first that holds late ones."""
     return new[-1] - old[-1], new[first - 1] - old[first - 1] if first else 0.0

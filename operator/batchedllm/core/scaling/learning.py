@@ -5,7 +5,7 @@ from typing import Final
 
 from batchedllm.core.readings import FleetLoad, PodReading
 from batchedllm.core.record import changed, record
-from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity
+from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity, Work
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.increments import Increment, increment, tells_requests
 from batchedllm.core.scaling.levels import index_of
@@ -129,9 +129,10 @@ def _arrived(traffic: Traffic, done: Sequence[Increment], now_seconds: float, se
 def _busy(capacity: Capacity, done: Sequence[Increment]) -> float | None:
     """Return how busy the replicas likely were, all together; None where too few steps were told."""
     step_seconds, step_tokens = sum([one.step_seconds for one in done]), sum([one.step_tokens for one in done])
-    if step_tokens <= LEAST_STEPS or step_seconds <= 0:
+    speed = sum([one.tokens_per_second for one in done]) / max(1, len(done))
+    if step_tokens <= LEAST_STEPS or step_seconds <= 0 or speed <= 0:
         return None
-    busy = capacity.busyness(sum([one.tokens_per_second for one in done]) / len(done), step_seconds / step_tokens)
+    busy = capacity.busyness(Work(speed, step_seconds / step_tokens))
     return None if busy is None else busy.likely
 
 
@@ -141,15 +142,17 @@ def _late(done: Sequence[Increment]) -> float:
 
 def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, PodWatch], tokens: float) -> Capacity:
     """Return the capacity with what each pod showed."""
-    answered, late, full = list(capacity.answered), list(capacity.late), list[float]()
+    answered, late = list(capacity.answered), list(capacity.late)
+    full, busy = list[float](), list[Work]()
     for one in done:
         if one.answered:
             _booked(answered, late, one, pods[one.pod])
-        speed = one.tokens_per_second
         if one.is_full(tokens):
-            full.append(speed)
-        if one.step_tokens > LEAST_STEPS and one.step_seconds > 0:
-            capacity = capacity.with_busy(speed, one.step_seconds / one.step_tokens, one.seconds)
+            full.append(one.tokens_per_second)
+        if one.step_tokens > LEAST_STEPS and one.step_seconds > 0 and one.tokens_per_second > 0:
+            busy.append(Work(one.tokens_per_second, one.step_seconds / one.step_tokens, one.seconds))
+    if busy:
+        capacity = capacity.with_busy(*busy)
     if full:
         capacity = capacity.with_full(*full)
     return changed(capacity, answered=tuple(answered), late=tuple(late))

@@ -13,6 +13,7 @@ from batchedllm.core.scaling.capacity import (
     SAMPLES_FULL,
     UNKNOWN_TOKENS_PER_SECOND,
     Capacity,
+    Work,
     _assumed,
     _never_falling,
     held_within,
@@ -45,11 +46,11 @@ def held(capacity: Capacity) -> float:
 
 
 def test_a_minute_of_work_teaches_the_same_in_fifteen_samples_as_in_thirty() -> None:
-    often = rarely = Capacity().with_busy(100, 0.005)
+    often = rarely = Capacity().with_busy(Work(100, 0.005))
     for _ in range(30):
-        often = often.with_busy(24_000, 0.025)
+        often = often.with_busy(Work(24_000, 0.025))
     for _ in range(15):
-        rarely = rarely.with_busy(24_000, 0.025, seconds=4.0)
+        rarely = rarely.with_busy(Work(24_000, 0.025, seconds=4.0))
 
     assert rarely.busy_weight == pytest.approx(often.busy_weight, rel=0.01)
     assert rarely.tokens_per_second == pytest.approx(often.tokens_per_second, rel=0.01)
@@ -57,7 +58,7 @@ def test_a_minute_of_work_teaches_the_same_in_fifteen_samples_as_in_thirty() -> 
 
 
 def test_no_single_sample_makes_a_speed_known_however_long_it_is() -> None:
-    lucky = Capacity().with_busy(100, 0.005).with_busy(90_000, 1.0, seconds=120.0)
+    lucky = Capacity().with_busy(Work(100, 0.005)).with_busy(Work(90_000, 1.0, seconds=120.0))
 
     assert not lucky.is_known
     assert lucky.busy_weight == pytest.approx(2 * 0.95**2)
@@ -88,9 +89,9 @@ def test_a_known_speed_follows_a_change_and_one_absurd_sample_moves_it_little() 
 
 
 def test_how_much_longer_steps_have_become_tells_how_busy_a_replica_is() -> None:
-    capacity = Capacity().with_busy(100, 0.005)
+    capacity = Capacity().with_busy(Work(100, 0.005))
     for _ in range(300):
-        capacity = capacity.with_busy(24_000, 0.025)  # 80 % busy
+        capacity = capacity.with_busy(Work(24_000, 0.025))  # 80 % busy
 
     assert capacity.tokens_per_second == pytest.approx(30_000, rel=0.02)
     assert capacity.is_known
@@ -98,17 +99,17 @@ def test_how_much_longer_steps_have_become_tells_how_busy_a_replica_is() -> None
 
 
 def test_a_replica_that_is_hardly_busy_teaches_no_speed() -> None:
-    capacity = Capacity().with_busy(100, 0.005)
+    capacity = Capacity().with_busy(Work(100, 0.005))
 
-    assert capacity.with_busy(900, 0.00515) == capacity
-    assert capacity.with_busy(900, 0.00516).busy_weight > 0
-    assert capacity.with_busy(900, 0.004).busy_weight == 0
+    assert capacity.with_busy(Work(900, 0.00515)) == capacity
+    assert capacity.with_busy(Work(900, 0.00516)).busy_weight > 0
+    assert capacity.with_busy(Work(900, 0.004)).busy_weight == 0
 
 
 def busy_for_long(tokens_per_second: float, step_seconds: float, looks: int = 3000) -> Capacity:
-    capacity = Capacity().with_busy(1, 0.005)
+    capacity = Capacity().with_busy(Work(1, 0.005))
     for _ in range(looks):
-        capacity = capacity.with_busy(tokens_per_second, step_seconds)
+        capacity = capacity.with_busy(Work(tokens_per_second, step_seconds))
     return capacity
 
 
@@ -129,21 +130,29 @@ def test_from_a_good_half_of_its_speed_on_a_queues_law_tells_it(step_seconds: fl
 
 def test_a_fleet_that_never_had_less_to_do_is_not_held_to_be_idle() -> None:
     """Its fastest step was hardly faster than the others: that says nothing of how much more it can do."""
-    capacity = replace(Capacity().with_busy(18_000, 0.009), assumed_tokens_per_second=34_000)
+    capacity = replace(Capacity().with_busy(Work(18_000, 0.009)), assumed_tokens_per_second=34_000)
     for _ in range(3000):
-        capacity = capacity.with_busy(20_000, 0.01)
+        capacity = capacity.with_busy(Work(20_000, 0.01))
 
     assert capacity.tokens_per_second == pytest.approx(20_000 / (0.65 * 0.9), rel=0.05)
 
 
 def test_no_single_fast_step_makes_all_the_others_slow() -> None:
     """An absurd one would make a replica with little to do seem full for ever."""
-    lucky = Capacity().with_busy(2_000, 0.005).with_busy(1_000, 1e-9)
+    first = Capacity().with_busy(Work(3_000, 0.006), Work(1, 1e-9))
+    assert (first.fastest_step_seconds, first.fastest_step_tokens_per_second) == pytest.approx((0.002, 1_000), rel=0.01)
+    known = busy_for_long(9_000, 0.02).with_busy(Work(1, 1e-9))
+    assert known.fastest_step_seconds == pytest.approx(0.0025)
 
-    assert lucky.fastest_step_seconds == pytest.approx(0.0025)
-    assert lucky.fastest_step_tokens_per_second == pytest.approx(1_500)
-    faster = busy_for_long(100, 0.004, looks=10)
-    assert faster.fastest_step_seconds == pytest.approx(0.004, rel=0.001), "several are believed"
+
+def test_the_first_steps_that_are_seen_are_believed_at_once_and_later_ones_half() -> None:
+    """A replica that was first seen at work is soon known to have had much to do."""
+    first = Capacity().with_busy(Work(9_000, 0.2), Work(3_000, 0.07))
+    assert (first.fastest_step_seconds, first.fastest_step_tokens_per_second) == pytest.approx((0.07, 3_000))
+
+    known = busy_for_long(9_000, 0.02).with_busy(Work(101, 0.004))
+    assert (known.fastest_step_seconds, known.fastest_step_tokens_per_second) == pytest.approx((0.0045, 51))
+    assert known.with_busy(*[Work(101, 0.004)] * 10).fastest_step_seconds == pytest.approx(0.004, rel=0.001)
 
 
 def test_the_least_speed_is_never_above_the_likely_one_and_both_are_what_a_full_replica_does() -> None:
@@ -151,15 +160,24 @@ def test_the_least_speed_is_never_above_the_likely_one_and_both_are_what_a_full_
     assert Capacity().least_tokens_per_second == UNKNOWN_TOKENS_PER_SECOND
 
 
-def test_a_replica_that_does_nothing_or_was_never_seen_is_of_unknown_busyness() -> None:
-    assert Capacity().busyness(1000, 0.01) is None
-    assert Capacity().with_busy(100, 0.005).busyness(0, 0.005) is None
+def test_before_any_step_was_seen_nobody_knows_how_busy_a_replica_is() -> None:
+    assert Capacity().busyness(Work(1000, 0.01)) is None
+    assert Capacity().with_busy(Work(100, 0.005)).busyness(Work(1000, 0.00625)).likely == pytest.approx(sqrt(0.2))
+
+
+def test_pods_teach_together_what_they_teach_one_after_the_other() -> None:
+    done = [Work(100, 0.005), Work(20_000, 0.02), Work(90, 0.0045), Work(9_000, 0.00625, 3.0)]
+    singly = Capacity()
+    for one in done:
+        singly = singly.with_busy(one)
+
+    assert Capacity().with_busy(*done) == singly
 
 
 def test_what_a_full_replica_does_counts_before_what_a_busy_one_lets_conclude() -> None:
     capacity = full(30_000)
     for _ in range(50):
-        capacity = capacity.with_busy(50_000, 0.02).with_busy(100, 0.001)
+        capacity = capacity.with_busy(Work(50_000, 0.02)).with_busy(Work(100, 0.001))
 
     assert capacity.tokens_per_second == pytest.approx(30_000)
 
@@ -217,7 +235,7 @@ def test_samples_count_alike_until_the_speed_is_known_and_are_held_within_a_fact
 
 
 def test_a_busier_replica_counts_for_more() -> None:
-    capacity = Capacity().with_busy(1.0, 0.005).with_busy(13_000, 0.01).with_busy(24_000, 0.025)
+    capacity = Capacity().with_busy(Work(1.0, 0.005)).with_busy(Work(13_000, 0.01)).with_busy(Work(24_000, 0.025))
     kept = 1 - 1 / 500
 
     assert capacity.fastest_step_seconds == 0.005
@@ -260,7 +278,7 @@ def test_a_speed_that_no_full_replica_confirms_for_an_hour_yields_to_what_busy_o
     assert UNKNOWN_TOKENS_PER_SECOND < wrong.tokens_per_second < 15_000
 
     for _ in range(300):
-        wrong = wrong.with_busy(24_000, 0.025).with_busy(100, 0.005)
+        wrong = wrong.with_busy(Work(24_000, 0.025)).with_busy(Work(100, 0.005))
     assert wrong.tokens_per_second == pytest.approx(30_000, rel=0.05)
 
 

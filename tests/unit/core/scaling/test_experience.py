@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from batchedllm.core.scaling.capacity import Capacity
+from batchedllm.core.scaling.capacity import Capacity, Work
 from batchedllm.core.scaling.experience import Experience, from_json
 from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.levels import COUNT
@@ -13,7 +13,7 @@ from batchedllm.core.scaling.traffic import Sizes
 
 LEARNED = Experience(
     Capacity(full_tokens_per_second=31_234.5678, full_samples=30.0, fastest_step_seconds=0.0049).with_busy(
-        20_000, 0.02
+        Work(20_000, 0.02)
     ),
     History().after(2.0, 50_000.0, 12.0, is_met_anyway=False),
     Sizes(10.0, 12_345.0, 8.0, 1_600.0),

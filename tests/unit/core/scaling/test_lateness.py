@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from batchedllm.core.readings import LatencyHistogram
-from batchedllm.core.scaling.lateness import Late, came
+from batchedllm.core.scaling.lateness import Late, came, later_than
 
 BOUNDS = (1.0, 2.0, 4.0)
 EMPTY = LatencyHistogram(BOUNDS, (0.0,) * 4)
@@ -31,6 +31,16 @@ def test_where_nothing_came_or_one_state_is_not_told_there_is_nothing() -> None:
     assert came(histogram(1, 2, 3, 4), histogram(1, 2, 3, 4), 1.0) == (0, ())
     assert came(None, histogram(1, 2, 3, 4), 1.0) == (0, ())
     assert came(histogram(1, 2, 3, 4), None, 1.0) == (0, ())
+
+
+def test_how_many_took_longer_is_counted_by_buckets() -> None:
+    assert later_than(histogram(1, 2, 3, 4), histogram(2, 2, 5, 5), 2.0) == 3
+    assert later_than(histogram(1, 2, 3, 4), histogram(2, 2, 5, 5), 1.9) == 3
+    assert later_than(histogram(1, 2, 3, 4), histogram(2, 2, 5, 5), 4.0) == 1
+    assert later_than(histogram(1, 2, 3, 4), histogram(2, 2, 5, 5), 0.5) == 4
+    assert later_than(histogram(9, 2, 3, 4), histogram(1, 0, 0, 3), 4.0) == 3, "of an engine that restarted"
+    assert later_than(histogram(0, 1, bounds=(1.0,)), histogram(0, 0, 0, 3), 4.0) == 3, "or that has other buckets"
+    assert later_than(None, EMPTY, 1.0) == later_than(EMPTY, None, 1.0) == later_than(EMPTY, EMPTY, 1.0) == 0
 
 
 def test_an_engine_that_restarted_began_anew() -> None:
