@@ -2,8 +2,8 @@
 
 Who asks for a replica once the others are full is late by a start-up. How early to ask is not a constant: traffic that
 hardly changes within a start-up needs no head-room, one that rises by a fifth within it needs a fifth. So it is the
-traffic's own past that tells. While too little of that was watched, for a model that is new or after a restart of the
-operator, what clearly rises is held to go on.
+traffic's own past that tells. What that does not have, since too little of it was watched or because a morning differs
+from the night before it, is told by the rise itself: a clear one is held to go on.
 """
 
 from math import exp, sqrt
@@ -33,7 +33,7 @@ class Growth:
     seconds: float = 0.0
     square_sum: float = 0.0
     trend: float = 0.0
-    """What it grows by if its rise goes on, while nothing is known of the usual one; 0 unless it is clear."""
+    """What it grows by if its rise goes on; 0 unless that is clear."""
 
     def after(self, seconds: float, traffic: Traffic, startup_seconds: float, now_seconds: float) -> "Growth":
         """Return it with how the rate of some seconds compares to that of a start-up before.
@@ -47,7 +47,7 @@ class Growth:
         if not rise.is_whole:
             return Growth(self.seconds, self.square_sum, rise.trend)
         kept = exp(-seconds / MEMORY_SECONDS)
-        return Growth(self.seconds * kept + seconds, self.square_sum * kept + seconds * rise.square)
+        return Growth(self.seconds * kept + seconds, self.square_sum * kept + seconds * rise.square, rise.trend)
 
     def of(self, requests_per_second: float) -> float:
         """Return by how much a rate may have grown when a replica that is asked for now is there."""

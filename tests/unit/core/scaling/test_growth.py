@@ -123,11 +123,15 @@ def test_a_rise_that_chance_may_bring_is_none() -> None:
     assert Growth().after(2.0, replace(many, since_seconds=880.0), 60.0, 1000.0).trend == pytest.approx(120 / 60)
 
 
-def test_once_what_is_usual_is_known_no_trend_counts() -> None:
-    def rising(second: float) -> float:
-        return 4.0 + 0.1 * second
+def test_a_morning_rises_as_no_night_before_it_let_expect() -> None:
+    """Flat for an hour, then a tenth of a request per second more each second: 12 in two minutes."""
 
-    assert watched(rising, 230.0).trend > 0
-    known = watched(rising, 260.0)
-    assert known.trend == 0.0
-    assert known.seconds > 0
+    def morning(second: float) -> float:
+        return 4.0 + max(0.0, 0.1 * (second - 3600))
+
+    night, rising, day = (watched(morning, seconds) for seconds in (3600.0, 3900.0, 7200.0))
+    assert night.of(1000.0) == night.trend == 0.0
+    assert rising.trend == pytest.approx(12.0, rel=0.05)
+    assert rising.of(1000.0) >= rising.trend
+    assert day.trend == 0.0, "a third more within five minutes is no clear rise any more, but usual by now"
+    assert day.of(1000.0) > 10.0
