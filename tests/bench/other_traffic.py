@@ -2,9 +2,9 @@
 
     PYTHONPATH=$(.venv/bin/python tests/bench/compiled.py):tests .venv/bin/python -m bench.other_traffic
 
-An hour each of what the judge's traces do not have: requests that come and go, saw teeth, a load that ends, answers of
-thousands of tokens, long prompts, gaps that are far from Poisson's, one flash, jobs that send all at once. Simulator,
-start and clairvoyant are the judge's.
+An hour each of what the judge's traces do not have: requests that come and go, saw teeth, a load that ends, a working
+day within the hour, answers of thousands of tokens, long prompts, gaps that are far from Poisson's, one flash, jobs
+that send all at once. Simulator, start and clairvoyant are the judge's.
 """
 
 import argparse
@@ -81,6 +81,13 @@ def clumped(per_second: float, shape: float, chance: Random) -> Iterator[TraceRe
         yield CHAT.request(at, chance)
 
 
+def day(at: float) -> float:
+    """Return the requests per second of a day within the hour: a night, and work from seven to seven with a break."""
+    hour = 24 * at / SECONDS
+    work = max(0.0, sin(pi * (hour - 7) / 12)) * (0.55 if 12 <= hour < 13 else 1.0)
+    return 6 + 90 * work
+
+
 def jobs(chance: Random) -> Iterator[TraceRequest]:
     """Yield chats, and every seven minutes or so 900 requests within five seconds."""
     yield from arrivals(lambda _: 6.0, CHAT, chance)
@@ -93,7 +100,8 @@ TRAFFIC: Final[Mapping[str, Callable[[Random], Iterator[TraceRequest]]]] = {
     "five minutes of 30/s in each fifteen": partial(arrivals, lambda at: 30.0 if at % 900 < 300 else 1.5, CHAT),
     "saw teeth, 3 to 75/s in 15 minutes": partial(arrivals, lambda at: 3 + 72 * (at % 900) / 900, CHAT),
     "75/s, then 12/s": partial(arrivals, lambda at: 75.0 if at < SECONDS / 2 else 12.0, CHAT),
-    "answers of 1,200 tokens, 6 to 30/s": partial(arrivals, lambda at: 6 + 24 * at / SECONDS, REASONING),
+    "a working day within the hour": partial(arrivals, day, CHAT),
+    "answers of 1,200 tokens, 3 to 15/s": partial(arrivals, lambda at: 3 + 12 * at / SECONDS, REASONING),
     "prompts of 6,000 tokens, 2 to 10/s": partial(
         arrivals, lambda at: 6 + 4.5 * sin(2 * pi * at / SECONDS), LONG_PROMPTS
     ),
