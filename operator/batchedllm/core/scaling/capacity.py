@@ -1,7 +1,7 @@
 """What one replica holds: learned from what it did, in tokens per second, prompt and output together.
 
 Two things are kept. How fast a replica is when it is full: seen where a queue lasts, and concluded from how much slower
-its steps have become where it is at least half busy. And, by the load it was under, how many requests were in time: the
+its steps have become (`busyness`). And, by the load it was under, how many requests were in time: the
 load up to which enough are is what it holds *within the SLO*, whatever it is that makes them late (a full batch, long
 prompts before short ones, chance in the routing).
 
@@ -47,6 +47,10 @@ _BUSY_KEPT: Final = 1 - 1 / 500
 _OF_FASTER: Final = 0.5
 """Part of the way that a known fastest step goes towards a faster one."""
 _LEAST_OF_FASTEST: Final = 1 / 3
+"""To no smaller part of what it was does the first fastest step go at once."""
+FASTEST_FADING_SECONDS: Final = 5 * 86_400.0
+"""After so much work without a faster one the fastest step is taken to be slower by a factor of e: GPUs are throttled,
+and an absurd one is not to count for ever. An hour with little to do in each day renews it."""
 LOOK_SECONDS: Final = 2.0
 """What a busy replica did in so much time counts as one sample: rare scrapes see fewer of them, and more in each."""
 _MOST_SAMPLES: Final = 2.0
@@ -135,8 +139,8 @@ class Capacity:
         return changed(self, full_tokens_per_second=known, full_samples=samples)
 
     def with_busy(self, *done: Work) -> "Capacity":
-        """Learn from some work, one after the other: the full speed is what was done, over how busy that made."""
-        fastest, fastest_speed = self.fastest_step_seconds, self.fastest_step_tokens_per_second
+        """Learn from some work, of a look: the full speed is what was done, over how busy that made."""
+        fastest, fastest_speed = self._fastest_still(done), self.fastest_step_tokens_per_second
         likely, least, total = self.busy_tokens_per_second_sum, self.least_tokens_per_second_sum, self.busy_weight
         for speed, step_seconds, seconds in done:
             if fastest is None or step_seconds < fastest:
@@ -159,6 +163,12 @@ class Capacity:
             fastest_step_seconds=fastest,
             fastest_step_tokens_per_second=fastest_speed,
         )
+
+    def _fastest_still(self, done: tuple[Work, ...]) -> float | None:
+        """Return the fastest step that was seen, as far as it is still believed after some work."""
+        if self.fastest_step_seconds is None:
+            return None
+        return self.fastest_step_seconds * (1 + max([one.seconds for one in done]) / FASTEST_FADING_SECONDS)
 
     def busyness(self, work: Work) -> Busyness | None:
         """Return how busy a replica is that does this; None before any step was seen."""

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
-from math import sqrt
+from math import exp, sqrt
 
 import pytest
 from hypothesis import given, settings
@@ -95,13 +95,13 @@ def test_how_much_longer_steps_have_become_tells_how_busy_a_replica_is() -> None
 
     assert capacity.tokens_per_second == pytest.approx(30_000, rel=0.02)
     assert capacity.is_known
-    assert capacity.fastest_step_seconds == 0.005
+    assert capacity.fastest_step_seconds == pytest.approx(0.005, rel=0.01)
 
 
 def test_a_replica_that_is_hardly_busy_teaches_no_speed() -> None:
     capacity = Capacity().with_busy(Work(100, 0.005))
 
-    assert capacity.with_busy(Work(900, 0.00515)) == capacity
+    assert capacity.with_busy(Work(900, 0.00515)).busy_weight == 0
     assert capacity.with_busy(Work(900, 0.00516)).busy_weight > 0
     assert capacity.with_busy(Work(900, 0.004)).busy_weight == 0
 
@@ -142,7 +142,7 @@ def test_no_single_fast_step_makes_all_the_others_slow() -> None:
     first = Capacity().with_busy(Work(3_000, 0.006), Work(1, 1e-9))
     assert (first.fastest_step_seconds, first.fastest_step_tokens_per_second) == pytest.approx((0.002, 1_000), rel=0.01)
     known = busy_for_long(9_000, 0.02).with_busy(Work(1, 1e-9))
-    assert known.fastest_step_seconds == pytest.approx(0.0025)
+    assert known.fastest_step_seconds == pytest.approx(0.0025, rel=0.02)
 
 
 def test_the_first_steps_that_are_seen_are_believed_at_once_and_later_ones_half() -> None:
@@ -151,7 +151,7 @@ def test_the_first_steps_that_are_seen_are_believed_at_once_and_later_ones_half(
     assert (first.fastest_step_seconds, first.fastest_step_tokens_per_second) == pytest.approx((0.07, 3_000))
 
     known = busy_for_long(9_000, 0.02).with_busy(Work(101, 0.004))
-    assert (known.fastest_step_seconds, known.fastest_step_tokens_per_second) == pytest.approx((0.0045, 51))
+    assert (known.fastest_step_seconds, known.fastest_step_tokens_per_second) == pytest.approx((0.0045, 51), rel=0.02)
     assert known.with_busy(*[Work(101, 0.004)] * 10).fastest_step_seconds == pytest.approx(0.004, rel=0.001)
 
 
@@ -171,7 +171,22 @@ def test_pods_teach_together_what_they_teach_one_after_the_other() -> None:
     for one in done:
         singly = singly.with_busy(one)
 
-    assert Capacity().with_busy(*done) == singly
+    together = Capacity().with_busy(*done)
+    assert together.tokens_per_second == pytest.approx(singly.tokens_per_second, rel=1e-4)
+    assert together.busy_weight == pytest.approx(singly.busy_weight, rel=1e-4)
+    assert together.fastest_step_seconds == pytest.approx(singly.fastest_step_seconds, rel=1e-4)
+
+
+def test_a_fastest_step_that_nobody_sees_again_is_forgotten_within_days_of_work() -> None:
+    """An absurd one, or that of a GPU which has been throttled since."""
+    capacity = Capacity().with_busy(Work(3_000, 0.002))
+    for _ in range(24 * 60):
+        capacity = capacity.with_busy(Work(4_000, 0.006, 60.0), Work(4_000, 0.006, 60.0))
+    assert capacity.fastest_step_seconds == pytest.approx(0.002 * exp(0.2), rel=0.001), "after a day"
+
+    for _ in range(5 * 24 * 60):
+        capacity = capacity.with_busy(Work(4_000, 0.006, 60.0))
+    assert capacity.fastest_step_seconds == pytest.approx(0.006, rel=0.01)
 
 
 def test_what_a_full_replica_does_counts_before_what_a_busy_one_lets_conclude() -> None:
@@ -238,9 +253,9 @@ def test_a_busier_replica_counts_for_more() -> None:
     capacity = Capacity().with_busy(Work(1.0, 0.005)).with_busy(Work(13_000, 0.01)).with_busy(Work(24_000, 0.025))
     kept = 1 - 1 / 500
 
-    assert capacity.fastest_step_seconds == 0.005
-    assert capacity.busy_weight == pytest.approx(0.25 * kept + 0.64)
-    assert capacity.busy_tokens_per_second_sum == pytest.approx(0.25 * 20_000 * kept + 0.64 * 30_000)
+    assert capacity.fastest_step_seconds == pytest.approx(0.005, rel=1e-4)
+    assert capacity.busy_weight == pytest.approx(0.25 * kept + 0.64, rel=1e-4)
+    assert capacity.busy_tokens_per_second_sum == pytest.approx(0.25 * 20_000 * kept + 0.64 * 30_000, rel=1e-4)
 
 
 def test_where_no_load_makes_requests_late_all_of_the_scale_is_held() -> None:
