@@ -10,6 +10,7 @@ to what is seen, slowly enough that no single sample decides, and what was seen 
 """
 
 from bisect import bisect_right
+from itertools import compress, count
 from math import exp, sqrt
 from operator import lt
 from typing import Final, NamedTuple
@@ -230,17 +231,18 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    means = list(shares)
-    falls = [index for index, is_lower in enumerate(map(lt, shares[1:], shares), 1) if is_lower]
-    for fall in falls:
-        last = fall
-        while last < len(means) and means[last] < means[last - 1]:
-            first, weight = last, weights[last]
-            late = means[last] * weight
-            while first and means[first - 1] * weight > late:
-                first -= 1
-                weight += weights[first]
-                late += means[first] * weights[first]
-            means[first : last + 1] = [late / weight] * (last + 1 - first)
-            last += 1
-    return tuple(means)
+    fall = next(compress(count(1), map(lt, shares[1:], shares)), None)
+    if fall is None:
+        return tuple(shares)
+    means, sums = shares[:fall], weights[:fall]
+    lengths = [1] * fall
+    for share, weight in zip(shares[fall:], weights[fall:], strict=True):
+        mean, total, length = share, weight, 1
+        while means and means[-1] > mean:
+            late, other = mean * total + means.pop() * sums[-1], sums.pop()
+            total, length = total + other, length + lengths.pop()
+            mean = late / total
+        means.append(mean)
+        sums.append(total)
+        lengths.append(length)
+    return tuple([mean for mean, length in zip(means, lengths, strict=True) for _ in range(length)])

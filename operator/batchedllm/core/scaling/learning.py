@@ -105,12 +105,12 @@ def _counted(
     growth = watch.growth.after(seconds, traffic, startup_seconds, now_seconds)
     answered = tuple([one for one in watch.answered if one[0] > now_seconds - LATE_SECONDS])
     telling = [one for one in done if one.seconds <= LONGEST_SECONDS]
-    watch = watch.with_busy(now_seconds, _busy(experience.capacity, telling))
+    busy = watch.busy_with(now_seconds, _busy(experience.capacity, telling))
     if telling:
         answered = (*answered, (now_seconds, sum([one.answered for one in telling]), _late(telling)))
     return Lesson(
         Experience(experience.capacity.faded(seconds), history, sizes),
-        changed(watch, traffic=traffic, growth=growth, at_seconds=now_seconds, answered=answered),
+        changed(watch, traffic=traffic, growth=growth, at_seconds=now_seconds, answered=answered, busy=busy),
         is_told=True,
     )
 

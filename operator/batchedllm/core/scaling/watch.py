@@ -100,11 +100,9 @@ class Watch:
         moments = (now_seconds - startup_seconds, now_seconds - min(JUST_ASKED_SECONDS, startup_seconds))
         return min([self.asked_between(moment - hold_seconds, moment) for moment in moments])
 
-    def with_busy(self, now_seconds: float, share: float | None) -> "Watch":
-        """Remember how busy the replicas are now, where that is known."""
-        if share is None:
-            return self
-        return changed(self, busy=(*_since(now_seconds - BUSY_SECONDS, self.busy), (now_seconds, share)))
+    def busy_with(self, now_seconds: float, share: float | None) -> History:
+        """Return how busy the replicas were with how busy they are now, where that is known."""
+        return self.busy if share is None else (*_since(now_seconds - BUSY_SECONDS, self.busy), (now_seconds, share))
 
     def busyness(self, now_seconds: float) -> float | None:
         """Return how busy the replicas likely were in the last minute, on average; None where no steps were told."""

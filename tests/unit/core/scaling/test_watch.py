@@ -1,5 +1,7 @@
 """What has just been seen of pods."""
 
+from dataclasses import replace
+
 import pytest
 
 from batchedllm.core.readings import PodReading
@@ -146,14 +148,16 @@ def test_what_a_burst_asked_for_was_given_up_before_it_came() -> None:
 
 
 def test_how_busy_the_replicas_are_is_told_of_the_last_minute() -> None:
-    watch = Watch().with_busy(0.0, 0.9).with_busy(2.0, 0.2).with_busy(4.0, None).with_busy(60.0, 0.4)
+    watch = Watch()
+    for now, share in ((0.0, 0.9), (2.0, 0.2), (4.0, None), (60.0, 0.4)):
+        watch = replace(watch, busy=watch.busy_with(now, share))
 
     assert watch.busy == ((2.0, 0.2), (60.0, 0.4)), "what is a minute old is gone"
     assert watch.busyness(61.9) == pytest.approx(0.3)
     assert watch.busyness(119.9) == pytest.approx(0.4)
     assert watch.busyness(120.0) is None
     assert Watch().busyness(0.0) is None
-    assert watch.with_busy(119.0, 0.1).busy == ((60.0, 0.4), (119.0, 0.1))
+    assert watch.busy_with(119.0, 0.1) == ((60.0, 0.4), (119.0, 0.1))
 
 
 def test_nothing_is_there_that_was_never_asked_for() -> None:
