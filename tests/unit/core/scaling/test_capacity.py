@@ -224,6 +224,10 @@ def test_neighbours_that_fall_get_their_common_mean_by_weight() -> None:
     assert _never_falling([0.1, 0.5, 0.3, 0.2, 0.9], [1, 1, 2, 1, 1]) == pytest.approx((0.1, 0.325, 0.325, 0.325, 0.9))
     assert _never_falling([0.1, 0.6, 0.5], [1, 1, 3]) == pytest.approx((0.1, 0.525, 0.525)), "to the end"
     assert _never_falling([0.9, 0.5, 0.1], [1, 1, 1]) == pytest.approx((0.5, 0.5, 0.5)), "all of them"
+    two = _never_falling([0.5, 0.4, 0.9, 0.6, 0.2], [2, 1, 1, 3, 1])
+    assert two == pytest.approx((1.4 / 3, 1.4 / 3, 0.58, 0.58, 0.58)), "two that were put together"
+    assert _never_falling([0.5, 0.4, 0.9, 0.6, 0.0], [2, 1, 1, 3, 4]) == pytest.approx((4.1 / 11,) * 5), "and both"
+    assert _never_falling([0.1, 0.2, 0.2], [1, 1, 1]) == (0.1, 0.2, 0.2)
 
 
 def test_late_requests_are_shared_with_higher_loads_and_none_is_lost() -> None:

@@ -34,6 +34,49 @@ def test_a_pod_without_a_queue_had_none_throughout() -> None:
     assert (filled.queued_before, filled.queued_throughout) == (0, 0)
 
 
+def waited(*, queued: float = 10, **did) -> Increment:
+    """Ten answers of 1,200 tokens in two seconds, after some that did not wait."""
+    pod = ImaginedPod()
+    known = {"admitted": 5} if "admitted" in did else {}
+    before = pod.did(10.0, finished=5, queued=10, **known)
+    return one(before, pod.did(12.0, finished=10, queued=queued, **did), 9.0)
+
+
+def test_those_who_waited_are_counted_where_a_queue_was_there_at_both_ends() -> None:
+    assert waited(ttft_seconds=3.0).waited == 10
+    assert waited(ttft_seconds=0.1).waited == 0
+    assert waited(ttft_seconds=3.0, queued=0).waited == 0
+    assert waited(admitted=7, wait_seconds=3.0).waited == 7, "before the engine"
+    assert waited(ttft_seconds=3.0, admitted=7, wait_seconds=3.0).waited == 10, "the account that has more of them"
+
+
+def test_a_queue_that_lasted_and_was_waited_in_kept_the_pod_full() -> None:
+    assert waited(ttft_seconds=3.0).is_full(1200.0)
+    assert waited(admitted=10, wait_seconds=3.0).is_full(1200.0)
+    assert waited(admitted=20, wait_seconds=3.0).is_full(1200.0)
+    assert not waited(ttft_seconds=0.1).is_full(1200.0)
+    assert not waited(ttft_seconds=3.0, queued=0).is_full(1200.0)
+
+
+@pytest.mark.parametrize(("queued", "is_full"), [(2, False), (2.5, False), (2.6, True)])
+def test_a_queue_of_half_a_seconds_work_lasts(queued: float, is_full: bool) -> None:
+    """6,000 tokens per second, in requests of 1,200."""
+    assert waited(ttft_seconds=3.0, queued=queued).is_full(1200.0) is is_full
+
+
+@pytest.mark.parametrize(("late", "is_full"), [(4, False), (5, True)])
+def test_a_pod_is_full_where_half_of_those_who_came_out_of_a_queue_had_been_in_it(late: float, is_full: bool) -> None:
+    known = waited(ttft_seconds=3.0)
+
+    assert known._replace(waited=late).is_full(1200.0) is is_full
+    assert known._replace(first_tokens=0, admitted=10, waited=late).is_full(1200.0) is is_full
+
+
+def test_a_pod_that_did_nothing_is_not_full_but_stuck() -> None:
+    assert not waited(ttft_seconds=3.0)._replace(prompt_tokens=0.0, generation_tokens=0.0).is_full(1200.0)
+    assert waited(ttft_seconds=3.0)._replace(generation_tokens=0.0, prompt_tokens=1.0).is_full(1200.0)
+
+
 def test_steps_are_those_between_the_readings() -> None:
     pod = ImaginedPod()
     before, after = pod.did(10.0, finished=3), pod.did(12.0, finished=1, output_tokens=100, step_seconds=0.02)
