@@ -98,6 +98,7 @@ def _fewer(asking: list[Json], expected: int) -> Iterator[str]:
 
 
 def _factor(replicas: int, expected: int) -> str:
-    if replicas == 0 or expected == 0:
+    """Say how many times as much would ask for so many. One replica is the fewest, whatever little is asked of it."""
+    if replicas <= 1 or expected == 0:
         return f"it has to ask for {expected}"
     return f"about {expected / replicas:.2g} times of that would ask for {expected}"

@@ -151,6 +151,16 @@ def test_a_signal_is_told_by_how_much_it_would_have_to_change(answer, number, wo
     assert words in "".join(expecting(answer, number, limited_by=[], status={**STATUS, "wantedReplicas": 9}))
 
 
+def test_three_times_nothing_would_not_ask_for_three(answer):
+    """One replica is the fewest, for whatever little there is to do."""
+    newest, *older = STATUS["decisions"]
+    idle = {"signal": "queueDepth", "replicas": 1, "reason": "0 requests queued"}
+    status = {**STATUS, "wantedReplicas": 1, "decisions": [{**newest, "candidates": [idle]}, *older]}
+
+    lines = expecting(answer, 3, status=status)
+    assert lines[1:] == ["  - queueDepth asked for 1 (0 requests queued): it has to ask for 3"]
+
+
 def test_why_says_when_no_operator_has_looked(answer):
     _, text, _ = answer([resource(status=None)], "why")
 
