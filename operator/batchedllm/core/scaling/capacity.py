@@ -61,6 +61,9 @@ _OUTLIER: Final = 2.0
 
 LEAST_STEPS: Final = 20
 """Tokens of a sample below which its mean step time is chance."""
+LEAST_STEP_SECONDS: Final = 1e-4
+"""No engine makes the next token of a request sooner. All steps are held against the fastest, and nothing against the
+first of them."""
 
 
 class Work(NamedTuple):

@@ -5,7 +5,14 @@ from typing import Final
 
 from batchedllm.core.readings import FleetLoad, PodReading
 from batchedllm.core.record import changed, record
-from batchedllm.core.scaling.capacity import LEAST_STEPS, LEVEL_SECONDS, Capacity, Work
+from batchedllm.core.scaling.capacity import (
+    LEAST_STEP_SECONDS,
+    LEAST_STEPS,
+    LEVEL_SECONDS,
+    LOOK_SECONDS,
+    Capacity,
+    Work,
+)
 from batchedllm.core.scaling.experience import Experience
 from batchedllm.core.scaling.increments import Increment, increment, tells_requests
 from batchedllm.core.scaling.levels import index_of
@@ -128,12 +135,17 @@ def _arrived(traffic: Traffic, done: Sequence[Increment], now_seconds: float, se
 
 def _busy(capacity: Capacity, done: Sequence[Increment]) -> float | None:
     """Return how busy the replicas likely were, all together; None where too few steps were told."""
-    step_seconds, step_tokens = sum([one.step_seconds for one in done]), sum([one.step_tokens for one in done])
     speed = sum([one.tokens_per_second for one in done]) / max(1, len(done))
-    if step_tokens <= LEAST_STEPS or step_seconds <= 0 or speed <= 0:
-        return None
-    busy = capacity.busyness(Work(speed, step_seconds / step_tokens))
+    work = _work(speed, sum([one.step_seconds for one in done]), sum([one.step_tokens for one in done]))
+    busy = None if work is None else capacity.busyness(work)
     return None if busy is None else busy.likely
+
+
+def _work(speed: float, step_seconds: float, step_tokens: float, seconds: float = LOOK_SECONDS) -> Work | None:
+    """Return what was done in some seconds, if that tells how long steps are."""
+    if step_tokens <= LEAST_STEPS or step_seconds < LEAST_STEP_SECONDS * step_tokens or speed <= 0:
+        return None
+    return Work(speed, step_seconds / step_tokens, seconds)
 
 
 def _late(done: Sequence[Increment]) -> float:
@@ -149,8 +161,9 @@ def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, Po
             _booked(answered, late, one, pods[one.pod])
         if one.is_full(tokens):
             full.append(one.tokens_per_second)
-        if one.step_tokens > LEAST_STEPS and one.step_seconds > 0 and one.tokens_per_second > 0:
-            busy.append(Work(one.tokens_per_second, one.step_seconds / one.step_tokens, one.seconds))
+        work = _work(one.tokens_per_second, one.step_seconds, one.step_tokens, one.seconds)
+        if work is not None:
+            busy.append(work)
     if busy:
         capacity = capacity.with_busy(*busy)
     if full:

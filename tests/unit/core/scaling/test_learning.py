@@ -201,6 +201,15 @@ def test_without_steps_nobody_knows_how_busy_the_replicas_are(did) -> None:
     assert lesson.watch.late_share()[1] > 0
 
 
+@pytest.mark.parametrize(("step_seconds", "is_believed"), [(0.99e-4, False), (1.01e-4, True)])
+def test_a_step_that_no_engine_can_make_is_not_believed_not_even_as_the_first(step_seconds, is_believed) -> None:
+    """All later ones would be held against it, and an idle replica would seem full."""
+    lesson = looks(*days_work(ImaginedPod(), 3, finished=10, step_seconds=step_seconds))
+
+    assert (lesson.experience.capacity.fastest_step_seconds is not None) is is_believed
+    assert (lesson.watch.busyness(4.0) is not None) is is_believed
+
+
 def test_what_a_reading_does_not_tell_the_next_one_does() -> None:
     pod = ImaginedPod()
     first, second, third = (pod.did(2.0 * index, finished=10) for index in range(3))
