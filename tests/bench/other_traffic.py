@@ -3,8 +3,8 @@
     PYTHONPATH=$(.venv/bin/python tests/bench/compiled.py):tests .venv/bin/python -m bench.other_traffic
 
 An hour each of what the judge's traces do not have: requests that come and go, saw teeth, a load that ends, a working
-day within the hour, answers of thousands of tokens, long prompts, gaps that are far from Poisson's, one flash, jobs
-that send all at once. Simulator, start and clairvoyant are the judge's.
+day within the hour, answers of thousands of tokens, long prompts, gaps that are far from Poisson's, one flash, one in
+an hour of silence, jobs that send all at once. Simulator, start and clairvoyant are the judge's.
 """
 
 import argparse
@@ -96,6 +96,12 @@ def jobs(chance: Random) -> Iterator[TraceRequest]:
         yield from (CHAT.request(at + chance.uniform(0, 5), chance) for _ in range(900))
 
 
+def flash_in_silence(chance: Random) -> Iterator[TraceRequest]:
+    """Yield two minutes of chats after twenty in which nobody comes, and one chat at the end of the hour."""
+    yield from arrivals(lambda at: 60.0 if 1200 <= at < 1320 else 0.0, CHAT, chance)
+    yield CHAT.request(SECONDS - 1.0, chance)
+
+
 TRAFFIC: Final[Mapping[str, Callable[[Random], Iterator[TraceRequest]]]] = {
     "five minutes of 30/s in each fifteen": partial(arrivals, lambda at: 30.0 if at % 900 < 300 else 1.5, CHAT),
     "saw teeth, 3 to 75/s in 15 minutes": partial(arrivals, lambda at: 3 + 72 * (at % 900) / 900, CHAT),
@@ -107,6 +113,7 @@ TRAFFIC: Final[Mapping[str, Callable[[Random], Iterator[TraceRequest]]]] = {
     ),
     "gaps of gamma 0.08, 18/s": partial(clumped, 18.0, 0.08),
     "9/s, once 90/s for three minutes": partial(arrivals, lambda at: 90.0 if 1800 <= at < 1980 else 9.0, CHAT),
+    "nothing, once 60/s for two minutes": flash_in_silence,
     "6/s, and jobs of 900 requests": jobs,
 }
 

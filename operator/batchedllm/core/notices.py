@@ -9,6 +9,7 @@ from batchedllm.core.conditions import Situation
 from batchedllm.core.decision_log import ADVISED_MODES, is_news
 from batchedllm.core.drift import Cause, Drift
 from batchedllm.core.reconcile_types import Notice
+from batchedllm.core.scaling.signals.opinion import replicas_in_words
 
 _WORD: Final = {Cause.MISSING: "Restored", Cause.EDITED: "Repaired", Cause.WANTED: "Updated"}
 """Reason of the Event by the cause of the write. Scaling has one of its own."""
@@ -45,7 +46,7 @@ def _writes(change: Change) -> Iterator[Notice]:
     deployment = change.drifts.get("Deployment")
     is_new = "wantedReplicas" not in change.status
     if is_new and deployment is not None and deployment.cause is Cause.MISSING:
-        yield Notice("Normal", "Created", f"started with {change.situation.wanted} replicas")
+        yield Notice("Normal", "Created", f"started with {replicas_in_words(change.situation.wanted)}")
         return
     for kind, drift in change.drifts.items():
         if drift.cause in _WORD:

@@ -26,6 +26,8 @@ def test_the_rates_are_those_of_the_names() -> None:
     assert per_second("five minutes of 30/s in each fifteen", 900, 1200) == pytest.approx(30, rel=0.05)
     assert per_second("saw teeth, 3 to 75/s in 15 minutes", 0, 900) == pytest.approx(39, rel=0.03)
     assert per_second("gaps of gamma 0.08, 18/s", 0, 3600) == pytest.approx(18, rel=0.1)
+    assert per_second("nothing, once 60/s for two minutes", 1200, 1320) == pytest.approx(60, rel=0.05)
+    assert per_second("nothing, once 60/s for two minutes", 0, 1200) == 0
     assert per_second("6/s, and jobs of 900 requests", 0, 3600) == pytest.approx(6 + 9 * 900 / 3600, rel=0.05)
 
 

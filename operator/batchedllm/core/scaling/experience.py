@@ -10,7 +10,7 @@ from batchedllm.core.scaling.history import History
 from batchedllm.core.scaling.levels import COUNT
 from batchedllm.core.scaling.traffic import Sizes
 
-VERSION: Final = 3
+VERSION: Final = 4
 
 MOST: Final = 1e30
 """No number of an experience is larger: all of them can be multiplied and added."""

@@ -20,6 +20,10 @@ UNSEEN_SECONDS: Final = 600.0
 UNSEEN_SHARE: Final = 0.5
 """Margin per unit of variation above `USUAL_VARIATION`, when nothing has been watched yet."""
 USUAL_VARIATION: Final = 0.5
+MOST_VARIATION: Final = 2.0
+"""No traffic counts as more varied: the first requests after a silence are so without bounds, and tell of nothing."""
+FORGOTTEN_SECONDS: Final = 1800.0
+"""A demand that did not come again for so long asks for nothing any more."""
 _BEYOND: Final = COUNT + 1
 
 
@@ -28,7 +32,9 @@ class History:
     """Requests by the load, of the whole fleet, that they came at."""
 
     unmet: tuple[float, ...] = NOTHING
-    """Those that added replicas would have met anyway are at the lowest load."""
+    """Those that added replicas would have met anyway, or that came long ago, are at the lowest load."""
+    ages_seconds: tuple[float, ...] = NOTHING
+    """By load, how long ago requests last came at it; watched time."""
     seconds: float = 0.0
     """Faded time watched, of the moments."""
     demand_sum: float = 0.0
@@ -43,9 +49,13 @@ class History:
         """
         if not 0 < seconds < MEMORY_SECONDS:
             return self
-        factor = exp(-seconds / MEMORY_SECONDS)
+        factor, index = exp(-seconds / MEMORY_SECONDS), 0 if is_met_anyway else index_of(demand)
+        ages = tuple([age + seconds for age in self.ages_seconds])
+        if requests > 0:
+            ages = (*ages[:index], 0.0, *ages[index + 1 :])
         return History(
-            unmet=with_added(faded(self.unmet, factor), 0 if is_met_anyway else index_of(demand), requests),
+            unmet=_recent(with_added(faded(self.unmet, factor), index, requests), ages),
+            ages_seconds=ages,
             seconds=self.seconds * factor + seconds,
             demand_sum=self.demand_sum * factor + seconds * demand,
             demand_square_sum=self.demand_square_sum * factor + seconds * demand * demand,
@@ -64,7 +74,18 @@ class History:
     def margin(self) -> float:
         """Factor for bursts larger than any seen: the more varied the traffic, and the shorter it was watched."""
         unseen = UNSEEN_SECONDS / (self.watched_seconds + UNSEEN_SECONDS)
-        return 1 + UNSEEN_SHARE * max(0.0, self.variation - USUAL_VARIATION) * unseen
+        return 1 + UNSEEN_SHARE * max(0.0, min(MOST_VARIATION, self.variation) - USUAL_VARIATION) * unseen
+
+
+def _recent(unmet: tuple[float, ...], ages_seconds: tuple[float, ...]) -> tuple[float, ...]:
+    """Return the past with the requests of its highest load at the lowest, if none has come at it for long.
+
+    One look forgets one load; those below follow in the next ones.
+    """
+    highest = next((index for index in range(COUNT - 1, 0, -1) if unmet[index]), 0)
+    if not highest or ages_seconds[highest] <= FORGOTTEN_SECONDS:
+        return unmet
+    return (unmet[0] + unmet[highest], *unmet[1:highest], *NOTHING[highest:])
 
 
 def fewest_replicas(

@@ -18,7 +18,7 @@ from batchedllm.core.scaling.increments import Increment, increment, tells_reque
 from batchedllm.core.scaling.levels import index_of
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.traffic import CELL_SECONDS, Sizes, Traffic
-from batchedllm.core.scaling.watch import LATE_SECONDS, PodWatch, Watch
+from batchedllm.core.scaling.watch import LATE_SECONDS, Answers, PodWatch, Watch
 
 LONGEST_SECONDS: Final = 120.0
 """Between readings that are further apart (twice the longest scrape interval) the load was not the mean of it: what was
@@ -110,11 +110,11 @@ def _counted(
     demand = traffic.requests_per_second(LEVEL_SECONDS, now_seconds) * sizes.tokens
     history = experience.history.after(seconds, demand, arrived, is_met_anyway=met_by >= demand)
     growth = watch.growth.after(seconds, traffic, startup_seconds, now_seconds)
-    answered = tuple([one for one in watch.answered if one[0] > now_seconds - LATE_SECONDS])
+    answered = tuple([one for one in watch.answered if one.at_seconds > now_seconds - LATE_SECONDS])
     telling = [one for one in done if one.seconds <= LONGEST_SECONDS]
     busy = watch.busy_with(now_seconds, _busy(experience.capacity, telling))
     if telling:
-        answered = (*answered, (now_seconds, sum([one.answered for one in telling]), _late(telling)))
+        answered = (*answered, _answers(now_seconds, telling))
     return Lesson(
         Experience(experience.capacity.faded(seconds), history, sizes),
         changed(watch, traffic=traffic, growth=growth, at_seconds=now_seconds, answered=answered, busy=busy),
@@ -148,8 +148,10 @@ def _work(speed: float, step_seconds: float, step_tokens: float, seconds: float 
     return Work(speed, step_seconds / step_tokens, seconds)
 
 
-def _late(done: Sequence[Increment]) -> float:
-    return sum([min(one.answered, sum([late.requests for late in one.late])) for one in done if one.late])
+def _answers(now_seconds: float, done: Sequence[Increment]) -> Answers:
+    late = sum([min(one.answered, sum([late.requests for late in one.late])) for one in done if one.late])
+    queued = sum([one.queued_before for one in done]) / len(done)
+    return Answers(now_seconds, sum([one.answered for one in done]), late, queued)
 
 
 def _taught(capacity: Capacity, done: Sequence[Increment], pods: Mapping[str, PodWatch], tokens: float) -> Capacity:

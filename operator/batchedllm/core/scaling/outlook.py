@@ -61,6 +61,8 @@ class Outlook:
     """Share of late requests in the last minute."""
     answered: float
     """Requests that `late_share` is of."""
+    longest_queue: float = 0.0
+    """Requests in the queue of a replica, the most of the last minute."""
     busy: float | None = None
     """How busy the replicas likely were in the last minute, by their steps; None where none were told."""
     is_known: bool = True
@@ -98,6 +100,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
         growth=growth * sizes.tokens if grows else 0.0,
         late_share=late_share,
         answered=answered,
+        longest_queue=watch.longest_queue(),
         busy=watch.busyness(now_seconds),
         is_known=is_told,
     )

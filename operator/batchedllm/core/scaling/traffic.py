@@ -38,15 +38,19 @@ class Sizes:
     def after(self, seconds: float, done: Iterable[Increment]) -> "Sizes":
         """Return them with what was done in some seconds.
 
+        An answer counts half when it begins and half when it ends, as its tokens are told in between: in a burst
+        hundreds are under way when the first ends, which would else be held to have written all of that.
+
         Only where requests came or ended are older ones forgotten: after an hour without any, the tokens of the first
-        answer, told before it ends, would otherwise be those of hardly a request.
+        answer, told before it counts, would otherwise be those of hardly a request.
         """
         worked = [one for one in done if one.first_tokens or one.finished or one.prompt_tokens or one.generation_tokens]
         if not worked:
             return self
         first_tokens, finished = sum([one.first_tokens for one in worked]), sum([one.finished for one in worked])
+        written = (first_tokens + finished) / 2
         factor = exp(-max(0.0, seconds) / SIZE_SECONDS) if first_tokens or finished else 1.0
-        prompts, answers = self.prompts * factor + first_tokens, self.answers * factor + finished
+        prompts, answers = self.prompts * factor + first_tokens, self.answers * factor + written
         prompt_tokens = self.prompt_tokens_sum * factor + sum([one.prompt_tokens for one in worked])
         output_tokens = self.output_tokens_sum * factor + sum([one.generation_tokens for one in worked])
         return Sizes(prompts, _possible(prompt_tokens, prompts), answers, _possible(output_tokens, answers))

@@ -22,6 +22,18 @@ JUST_ASKED_SECONDS: Final = 60.0
 ASKED_SECONDS: Final = 3 * KEPT_SECONDS
 """How far back it is known what was asked for: more than the longest start-up that is counted on and a hold as long."""
 
+
+class Answers(NamedTuple):
+    """What the fleet answered since the look before."""
+
+    at_seconds: float
+    """Monotonic time of the look."""
+    requests: float
+    late: float
+    queued: float = 0.0
+    """Requests that waited for it in the queue of a replica, on average."""
+
+
 History = tuple[tuple[float, float], ...]
 """(monotonic seconds, value)."""
 
@@ -73,8 +85,8 @@ class Watch:
     """When arrivals were last counted."""
     asked: History = ()
     """Tokens per second that the replicas asked for at the time would serve, the most of each ten seconds."""
-    answered: tuple[tuple[float, float, float], ...] = ()
-    """(monotonic seconds, requests answered, of which late), over `LATE_SECONDS`."""
+    answered: tuple[Answers, ...] = ()
+    """Over `LATE_SECONDS`."""
     busy: History = ()
     """How busy the replicas likely were, by their steps, over `BUSY_SECONDS`."""
 
@@ -112,10 +124,14 @@ class Watch:
     def late_share(self) -> tuple[float, float]:
         """Return the share of late requests of the last minute, and how many requests it is of."""
         answered = late = 0.0
-        for _, some, of_which_late in self.answered:
-            answered += some
-            late += of_which_late
+        for some in self.answered:
+            answered += some.requests
+            late += some.late
         return (late / answered if answered else 0.0), answered
+
+    def longest_queue(self) -> float:
+        """Return how many requests waited in the queue of a replica, the most of the last minute."""
+        return max([some.queued for some in self.answered], default=0.0)
 
 
 def _since(at_seconds: float, history: History) -> History:

@@ -147,6 +147,45 @@ def test_what_added_replicas_meet_asks_for_none_to_be_kept() -> None:
     assert sum(history.unmet) == pytest.approx(history.unmet[0])
 
 
+def test_the_margin_follows_how_varied_traffic_is_up_to_what_traffic_can_be() -> None:
+    uneven = History()
+    for _ in range(10):
+        uneven = watched(watched(uneven, 0.5, 40_000, 20), 0.5, 5_000, 4)
+    silence = watched(History(), 60, 0, 0)
+    first = silence.after(2.0, 80_000, 20, is_met_anyway=False)
+
+    assert uneven.margin == 1 + 0.5 * (uneven.variation - 0.5) * 600 / (600 + 600)
+    assert 1.02 < uneven.margin < 1.2
+    assert first.variation > 20
+    assert first.margin == pytest.approx(1 + 0.75 * 600 / (600 + 3602))
+
+
+def test_a_burst_that_does_not_come_again_is_forgotten_after_half_an_hour_of_silence_too() -> None:
+    burst = watched(watched(watched(History(), 1, 80_000, 20), 1, 40_000, 20), 1, 20_000, 20)
+
+    kept = watched(burst, 27.9, 0, 0)
+    assert kept.unmet[index_of(80_000)] / sum(kept.unmet) == pytest.approx(1 / 3, rel=0.1)
+    assert fewest_replicas(kept.unmet, SHARP, 0.03, 64) > 7
+
+    lower = watched(burst, 29.5, 0, 0)
+    assert lower.unmet[index_of(80_000)] == lower.unmet[index_of(40_000)] == 0
+    assert 1.5 < fewest_replicas(lower.unmet, SHARP, 0.03, 64) < 2.5
+
+    forgotten = watched(burst, 31, 0, 0)
+    assert fewest_replicas(forgotten.unmet, SHARP, 0.03, 64) == 1.0
+    assert sum(forgotten.unmet) == forgotten.unmet[0] == pytest.approx(1800 * exp(-31 / 20), rel=0.1)
+
+
+def test_a_burst_that_comes_again_within_half_an_hour_is_kept() -> None:
+    history = History()
+    for _ in range(4):
+        history = watched(watched(history, 0.5, 80_000, 20), 29, 0, 0)
+
+    assert fewest_replicas(history.unmet, SHARP, 0.03, 64) > 7
+    again = history.after(2.0, 80_000, 20, is_met_anyway=True)
+    assert watched(again, 1, 0, 0).unmet[index_of(80_000)] == 0, "what is met anyway does not renew it"
+
+
 @pytest.mark.parametrize("seconds", [0.0, -5.0, 1e6])
 def test_a_clock_that_stood_still_or_jumped_teaches_nothing(seconds: float) -> None:
     history = watched(History(), 1, 5_000, 4)
@@ -163,9 +202,9 @@ def test_varied_traffic_gets_a_margin_that_shrinks_the_longer_it_is_watched() ->
         late = watched(watched(late, 0.1, 80_000, 20), 0.9, 0, 0)
 
     assert (steady.variation, steady.margin) == (pytest.approx(0, abs=1e-6), 1.0)
-    assert early.variation > 2
+    assert early.variation > late.variation > 2
     assert 1 < late.margin < early.margin < 2
-    assert late.margin == 1 + 0.5 * (late.variation - 0.5) * 600 / (600 + 3600)
+    assert late.margin == 1 + 0.5 * (2 - 0.5) * 600 / (600 + 3600)
     assert History().variation == 0.0
     assert len(late.unmet) == COUNT
 

@@ -16,7 +16,7 @@ from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.outlook import outlook, startup_seconds
 from batchedllm.core.scaling.traffic import Sizes, Traffic
 from batchedllm.core.scaling.types import Fleet, ScalingState
-from batchedllm.core.scaling.watch import Watch
+from batchedllm.core.scaling.watch import Answers, Watch
 from imagined_pods import ImaginedPod, load_of
 
 
@@ -105,7 +105,7 @@ def test_what_was_learned_is_told_as_it_is() -> None:
     capacity = Capacity(full_tokens_per_second=30_000.0, full_samples=30.0)
     history = History(watched_seconds=600.0, seconds=600.0, demand_sum=600e3, demand_square_sum=600e7)
     experience = Experience(capacity, history, Sizes(10.0, 20_000.0, 10.0, 3_000.0))
-    watch = Watch(answered=((90.0, 50.0, 5.0),), traffic=Traffic(cells=((95.0, 40.0),), since_seconds=0.0))
+    watch = Watch(answered=(Answers(90.0, 50.0, 5.0, 6.0),), traffic=Traffic(((95.0, 40.0),), 0.0))
     seen = outlook(experience, watch, state(40.0), 100.0, is_told=True)
 
     assert (seen.objective, seen.startup_seconds) == (Objective(), 40.0)
@@ -115,5 +115,5 @@ def test_what_was_learned_is_told_as_it_is() -> None:
     assert seen.late_shares == capacity.late_shares(Objective(), 3.0)
     assert (seen.past, seen.margin) == (history.unmet, history.margin)
     assert seen.margin > 1
-    assert (seen.late_share, seen.answered, seen.is_known) == (0.1, 50.0, True)
+    assert (seen.late_share, seen.answered, seen.longest_queue, seen.is_known) == (0.1, 50.0, 6.0, True)
     assert not outlook(experience, watch, state(), 100.0, is_told=False).is_known

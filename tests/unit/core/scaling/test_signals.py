@@ -260,6 +260,16 @@ def test_the_margin_adds_no_replica_to_an_almost_idle_one() -> None:
     assert asked("pastDemand", replace(OUTLOOK, past=few, margin=1.5)).replicas == 1
 
 
+def test_while_nothing_comes_the_past_adds_no_replica() -> None:
+    silent = replace(OUTLOOK, demands=((30.0, 0.0), (60.0, 0.0), (120.0, 0.0)))
+    lull = replace(OUTLOOK, demands=((30.0, 0.0), (60.0, 0.0), (120.0, 10.0)))
+
+    assert [asked("pastDemand", silent, replicas=replicas).replicas for replicas in (1, 3, 5, 6)] == [1, 3, 5, 5]
+    assert asked("pastDemand", lull, replicas=3).replicas == 5
+    asleep = ScalingState(Scaling(min_replicas=0), Fleet(0, 1, 0), load_of(ImaginedPod().did(0.0)))
+    assert next(one for one in opinions(asleep, silent) if one.signal == "pastDemand").replicas == 1
+
+
 def test_lateness_that_no_number_of_replicas_would_end_asks_for_none() -> None:
     opinion = asked("pastDemand", replace(OUTLOOK, late_shares=(0.4,) * len(LEVELS), attainable_late_share=0.44))
 
@@ -323,6 +333,15 @@ def test_lateness_without_a_queue_on_replicas_with_little_to_do_is_not_a_matter_
     assert asked("latency", idle).replicas is None
     assert "a smaller batch would help" in asked("latency", idle).reason
     assert asked("latency", idle, queued=100).replicas == 3
+
+
+def test_lateness_of_a_queue_that_has_just_been_worked_off_is_not_explained_by_its_absence() -> None:
+    """The share of late requests is of a minute, and so is the queue."""
+    after_a_burst = replace(OUTLOOK, late_share=0.07, demands=((120.0, 9_000.0),), longest_queue=4.1)
+
+    assert asked("latency", after_a_burst).replicas == 3
+    assert asked("latency", after_a_burst).reason.endswith("no replica is removed")
+    assert asked("latency", replace(after_a_burst, longest_queue=4.0)).replicas is None
 
 
 def test_where_no_queue_is_known_lateness_is_not_explained_by_its_absence() -> None:

@@ -48,6 +48,19 @@ def test_an_idle_hour_does_not_make_the_first_answer_after_it_look_huge() -> Non
     assert sizes.after(2.0, [increment(before, under_way, 2.0, 0.2)]).output_tokens == 250.0
 
 
+def test_answers_that_are_under_way_are_not_taken_for_parts_of_the_few_that_have_ended() -> None:
+    """256 requests of a burst have written a hundred tokens each when the first two end."""
+    pod = ImaginedPod()
+    (ended,) = done(2, output_tokens=100)
+    under_way = ended._replace(first_tokens=256.0, generation_tokens=25_600.0)
+
+    burst = Sizes().after(2.0, [under_way])
+    assert burst.output_tokens == pytest.approx(25_600 / 129)
+    all_ended = ended._replace(first_tokens=0.0, finished=254.0, generation_tokens=25_600.0, prompt_tokens=0.0)
+    assert burst.after(0.0, [all_ended]).output_tokens == pytest.approx(200)
+    assert pod.reading.finished_total == 0
+
+
 def test_a_rate_is_of_its_window() -> None:
     traffic = came(*[4.0] * 30, *[20.0] * 5)
 

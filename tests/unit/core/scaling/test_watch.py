@@ -6,7 +6,7 @@ import pytest
 
 from batchedllm.core.readings import PodReading
 from batchedllm.core.scaling.increments import increment
-from batchedllm.core.scaling.watch import PodWatch, Watch
+from batchedllm.core.scaling.watch import Answers, PodWatch, Watch
 from imagined_pods import ImaginedPod
 
 
@@ -107,7 +107,13 @@ def test_what_was_asked_for_is_told_by_the_time_it_was_asked_for() -> None:
 
 def test_the_share_of_late_requests_is_of_all_that_were_answered() -> None:
     assert Watch().late_share() == (0.0, 0.0)
-    assert Watch(answered=((1.0, 30.0, 3.0), (3.0, 10.0, 1.0))).late_share() == (pytest.approx(0.1), 40.0)
+    answered = (Answers(1.0, requests=30.0, late=3.0), Answers(3.0, requests=10.0, late=1.0))
+    assert Watch(answered=answered).late_share() == (pytest.approx(0.1), 40.0)
+
+
+def test_the_longest_queue_is_the_one_of_the_last_minute() -> None:
+    assert Watch().longest_queue() == 0.0
+    assert Watch(answered=(Answers(1.0, 30.0, 3.0, 5.5), Answers(3.0, 10.0, 1.0, 2.0))).longest_queue() == 5.5
 
 
 def asked(*moments: tuple[float, float]) -> Watch:

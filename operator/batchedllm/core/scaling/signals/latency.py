@@ -34,11 +34,12 @@ def latency(state: ScalingState, outlook: Outlook) -> Opinion:
 
 
 def is_not_a_matter_of_replicas(state: ScalingState, outlook: Outlook) -> bool:
-    """Tell whether requests are late although the queue is short and the replicas have little to do."""
+    """Tell whether requests are late although the queue was short for a minute and the replicas have little to do."""
     load = state.load
     if load is None or load.queue_depth_total is None or not load.reporting_replicas:
         return False
     late = outlook.answered >= FEWEST_REQUESTS and outlook.late_share > 2 * outlook.objective.late_share
-    short = load.queue_depth_total <= load.reporting_replicas * state.policy.signals.queue_depth.per_replica
+    queued = max(load.queue_depth_total / load.reporting_replicas, outlook.longest_queue)
+    short = queued <= state.policy.signals.queue_depth.per_replica
     demand = outlook.demands[-1][1]
     return late and short and demand < MUCH_TO_DO * outlook.speed * load.reporting_replicas
