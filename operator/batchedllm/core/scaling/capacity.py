@@ -234,18 +234,17 @@ def _never_falling(shares: list[float], weights: list[float]) -> tuple[float, ..
 
     Neighbours that fall are put together until none does (pool adjacent violators).
     """
-    fall = next(compress(count(1), map(lt, shares[1:], shares)), None)
-    if fall is None:
-        return tuple(shares)
-    means, sums = shares[:fall], weights[:fall]
-    lengths = [1] * fall
-    for share, weight in zip(shares[fall:], weights[fall:], strict=True):
-        mean, total, length = share, weight, 1
-        while means and means[-1] > mean:
-            late, other = mean * total + means.pop() * sums[-1], sums.pop()
-            total, length = total + other, length + lengths.pop()
-            mean = late / total
-        means.append(mean)
-        sums.append(total)
-        lengths.append(length)
-    return tuple([mean for mean, length in zip(means, lengths, strict=True) for _ in range(length)])
+    while fall := next(compress(count(1), map(lt, shares[1:], shares)), 0):
+        first, last = fall - 1, fall
+        mean, total = shares[first], weights[first]
+        while True:
+            if last < len(shares) and shares[last] < mean:
+                added, last = last, last + 1
+            elif first and shares[first - 1] > mean:
+                added = first = first - 1
+            else:
+                break
+            mean += (shares[added] - mean) * weights[added] / (total + weights[added])
+            total += weights[added]
+        shares[first:last] = [mean] * (last - first)
+    return tuple(shares)

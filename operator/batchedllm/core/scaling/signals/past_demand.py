@@ -33,10 +33,11 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
         return Opinion(NAME, None, NOT_TOLD)
     allowed, margin = outlook.attainable_late_share, outlook.margin
     fewest = fewest_replicas(outlook.past, outlook.late_shares, allowed, state.bounds.high, margin)
-    replicas = worth(fewest) + uncounted_replicas(load)
-    if outlook.demands[-1][1] <= 0:
-        replicas = min(replicas, max(1, state.fleet.wanted))
-    return Opinion(NAME, replicas, _words(outlook, fewest), known=load.is_complete)
+    replicas, words = worth(fewest) + uncounted_replicas(load), _words(outlook, fewest)
+    there = max(1, state.fleet.wanted)
+    if replicas > there and outlook.demands[-1][1] <= 0:
+        replicas, words = there, f"{words}; none is added while nothing comes"
+    return Opinion(NAME, replicas, words, known=load.is_complete)
 
 
 def _words(outlook: Outlook, fewest: float) -> str:
