@@ -22,7 +22,7 @@ UNSEEN_SHARE: Final = 0.5
 USUAL_VARIATION: Final = 0.5
 MOST_VARIATION: Final = 2.0
 """No traffic counts as more varied: the first requests after a silence are so without bounds, and tell of nothing."""
-FORGOTTEN_SECONDS: Final = 1800.0
+FORGOTTEN_SECONDS: Final = 3600.0
 """A demand that did not come again for so long asks for nothing any more."""
 _BEYOND: Final = COUNT + 1
 

@@ -24,6 +24,9 @@ WINDOW_SHARES: Final = (0.25, 0.5, 1.0)
 """Windows as parts of a start-up. A rise that has lasted for a part of it may well last until a replica is there; one
 that is much shorter will be over."""
 
+SINCE_MIDDLE: Final = 1.25
+"""Factor on the growth within a start-up: the mean of half of one, which it is added to, is a quarter of one old."""
+
 UNAVOIDABLE: Final = 1.1
 """Factor on the share that is late even at the lowest load: no replica is asked for what none helps."""
 
@@ -55,8 +58,8 @@ class Outlook:
     margin: float
     """Factor on what the past asks for, for what it has not shown yet."""
     growth: float
-    """By how much the demand may have grown when a replica that is asked for now is there; 0 where it is not steady, or
-    falls."""
+    """By how much the mean of half a start-up may have grown when a replica that is asked for now is there; 0 where it
+    is not steady, or falls."""
     late_share: float
     """Share of late requests in the last minute."""
     answered: float
@@ -77,7 +80,7 @@ def outlook(experience: Experience, watch: Watch, state: ScalingState, now_secon
     attainable = max(objective.late_share, UNAVOIDABLE * shares[0])
     windows = sorted({max(SHORTEST_WINDOW_SECONDS, share * startup) for share in WINDOW_SHARES})
     rates = [watch.traffic.requests_per_second(window, now_seconds) for window in windows]
-    growth = watch.growth.of(rates[len(rates) // 2])
+    growth = watch.growth.of(rates[len(rates) // 2]) * SINCE_MIDDLE
     grows = (
         growth > 0
         and watch.traffic.is_steady(now_seconds)

@@ -31,7 +31,7 @@ class Answers(NamedTuple):
     requests: float
     late: float
     queued: float = 0.0
-    """Requests that waited for it in the queue of a replica, on average."""
+    """Requests in the queue of a replica at the look before, on average."""
 
 
 History = tuple[tuple[float, float], ...]

@@ -73,7 +73,7 @@ def test_traffic_that_falls_needs_no_room_to_grow() -> None:
 
 
 @pytest.mark.parametrize(("startup", "rate_of_its_window"), [(120.0, 1.0), (240.0, 0.5)])
-def test_steady_traffic_grows_by_tokens_and_at_most_by_half_of_the_middle_window(startup, rate_of_its_window) -> None:
+def test_steady_traffic_grows_by_tokens_and_within_a_start_up_at_most_by_half(startup, rate_of_its_window) -> None:
     """Thirty requests in half a minute, evenly for three minutes; the past says that it may grow without end."""
     cells = tuple((float(at), 30.0 if at > 440 else 30.0 * rate_of_its_window) for at in range(30, 610, 10))
     traffic = Traffic(cells, 0.0)
@@ -82,7 +82,7 @@ def test_steady_traffic_grows_by_tokens_and_at_most_by_half_of_the_middle_window
 
     middle = seen.demands[1][1]
     assert traffic.is_steady(600.0)
-    assert seen.growth == pytest.approx(0.5 * middle)
+    assert seen.growth == pytest.approx(1.25 * 0.5 * middle), "the window's mean is a quarter of a start-up old"
     little = replace(watch, growth=Growth(10.0, 40.0))
     assert 0 < outlook(Experience(), little, state(startup), 600.0, is_told=True).growth < 1200.0
     uneven = replace(watch, traffic=Traffic(((450.0, 500.0), (590.0, 500.0)), 0.0))
