@@ -39,6 +39,8 @@ class History:
     """Faded time watched, of the moments."""
     demand_sum: float = 0.0
     demand_square_sum: float = 0.0
+    silent_seconds: float = 0.0
+    """Time since something came, which the moments do not have yet: alone it makes no traffic more varied."""
     watched_seconds: float = 0.0
     """All the time watched."""
 
@@ -50,15 +52,19 @@ class History:
         if not 0 < seconds < MEMORY_SECONDS:
             return self
         factor, index = exp(-seconds / MEMORY_SECONDS), 0 if is_met_anyway else index_of(demand)
+        silent = self.silent_seconds + seconds
+        counted = silent if demand > 0 else 0.0
+        kept = exp(-counted / MEMORY_SECONDS)
         ages = tuple([age + seconds for age in self.ages_seconds])
         if requests > 0:
             ages = (*ages[:index], 0.0, *ages[index + 1 :])
         return History(
             unmet=_recent(with_added(faded(self.unmet, factor), index, requests), ages),
             ages_seconds=ages,
-            seconds=self.seconds * factor + seconds,
-            demand_sum=self.demand_sum * factor + seconds * demand,
-            demand_square_sum=self.demand_square_sum * factor + seconds * demand * demand,
+            seconds=self.seconds * kept + counted,
+            demand_sum=self.demand_sum * kept + seconds * demand,
+            demand_square_sum=self.demand_square_sum * kept + seconds * demand * demand,
+            silent_seconds=silent - counted,
             watched_seconds=self.watched_seconds + seconds,
         )
 

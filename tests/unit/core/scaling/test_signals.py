@@ -260,18 +260,6 @@ def test_the_margin_adds_no_replica_to_an_almost_idle_one() -> None:
     assert asked("pastDemand", replace(OUTLOOK, past=few, margin=1.5)).replicas == 1
 
 
-def test_while_nothing_comes_the_past_adds_no_replica() -> None:
-    silent = replace(OUTLOOK, demands=((30.0, 0.0), (60.0, 0.0), (120.0, 0.0)))
-    lull = replace(OUTLOOK, demands=((30.0, 0.0), (60.0, 0.0), (120.0, 10.0)))
-
-    assert [asked("pastDemand", silent, replicas=replicas).replicas for replicas in (1, 3, 5, 6)] == [1, 3, 5, 5]
-    assert asked("pastDemand", silent, replicas=3).reason.endswith(" in time; none is added while nothing comes")
-    assert asked("pastDemand", silent, replicas=5).reason.endswith(" in time")
-    assert asked("pastDemand", lull, replicas=3).replicas == 5
-    asleep = ScalingState(Scaling(min_replicas=0), Fleet(0, 1, 0), load_of(ImaginedPod().did(0.0)))
-    assert next(one for one in opinions(asleep, silent) if one.signal == "pastDemand").replicas == 1
-
-
 def test_lateness_that_no_number_of_replicas_would_end_asks_for_none() -> None:
     opinion = asked("pastDemand", replace(OUTLOOK, late_shares=(0.4,) * len(LEVELS), attainable_late_share=0.44))
 

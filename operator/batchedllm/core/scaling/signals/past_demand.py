@@ -21,8 +21,7 @@ NAME: Final = "pastDemand"
 def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
     """Ask for the fewest replicas that would have kept enough of the past in time, with a margin for the unseen.
 
-    A burst that is over before a replica can start is met by those that are there, or not at all. While nothing comes
-    none is added: what was kept through the last burst is all that it asked for.
+    A burst that is over before a replica can start is met by those that are there, or not at all.
     """
     if state.policy.signals.past_demand.role == "off":
         return Opinion(NAME, None, "off: not read")
@@ -33,11 +32,7 @@ def past_demand(state: ScalingState, outlook: Outlook) -> Opinion:
         return Opinion(NAME, None, NOT_TOLD)
     allowed, margin = outlook.attainable_late_share, outlook.margin
     fewest = fewest_replicas(outlook.past, outlook.late_shares, allowed, state.bounds.high, margin)
-    replicas, words = worth(fewest) + uncounted_replicas(load), _words(outlook, fewest)
-    there = max(1, state.fleet.wanted)
-    if replicas > there and outlook.demands[-1][1] <= 0:
-        replicas, words = there, f"{words}; none is added while nothing comes"
-    return Opinion(NAME, replicas, words, known=load.is_complete)
+    return Opinion(NAME, worth(fewest) + uncounted_replicas(load), _words(outlook, fewest), known=load.is_complete)
 
 
 def _words(outlook: Outlook, fewest: float) -> str:
