@@ -200,6 +200,19 @@ def test_a_burst_that_comes_again_within_an_hour_is_kept() -> None:
     assert watched(again, 1, 0, 0).unmet[index_of(80_000)] == 0, "what is met anyway does not renew it"
 
 
+@pytest.mark.parametrize("level", [1, 2, 20, 21, COUNT - 1])
+def test_any_load_is_forgotten_an_hour_after_its_last_request(level: int) -> None:
+    history = History().after(2.0, LEVELS[level], 0.5, is_met_anyway=False)
+    for _ in range(360):
+        history = history.after(10.0, 0.0, 0.0, is_met_anyway=False)
+
+    assert history.ages_seconds[level] == 3600
+    assert history.unmet[level] > 0
+    later = history.after(0.5, 0.0, 0.0, is_met_anyway=False)
+    assert (later.unmet[level], later.unmet[0]) == (0, pytest.approx(0.5 * exp(-3600.5 / 1200)))
+    assert later.after(2.0, 0.5, 1.0, is_met_anyway=False).silent_seconds == 0
+
+
 @pytest.mark.parametrize("seconds", [0.0, -5.0, 1e6])
 def test_a_clock_that_stood_still_or_jumped_teaches_nothing(seconds: float) -> None:
     history = watched(History(), 1, 5_000, 4)
