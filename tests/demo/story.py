@@ -44,7 +44,7 @@ ENGINES = {
         example="examples/simulated.yaml",
         density=4,
         burst_seconds=45,
-        calm_seconds=120,
+        calm_seconds=100,
         ready_seconds=120,
     ),
     "vllm": Engine(

@@ -17,6 +17,7 @@ from batchedllm.core.scaling.outlook import Outlook, outlook, startup_seconds
 from batchedllm.core.scaling.signals import opinions
 from batchedllm.core.scaling.signals.latency import is_not_a_matter_of_replicas
 from batchedllm.core.scaling.signals.opinion import Opinion
+from batchedllm.core.scaling.signals.past_demand import NAME as PAST_DEMAND
 from batchedllm.core.scaling.signals.queue_depth import NAME as QUEUE_DEPTH
 from batchedllm.core.scaling.signals.token_rate import NAME as TOKEN_RATE
 from batchedllm.core.scaling.types import Decision, Memory, ScalingState
@@ -25,6 +26,12 @@ OFF = "scaling is off: spec.replicas, or minReplicas, is kept"
 
 REACTIVE = frozenset({QUEUE_DEPTH, TOKEN_RATE})
 """Signals that ask for replicas because of what comes now; the past asks for those that these would get too late."""
+
+LONG_PAST = frozenset({PAST_DEMAND, seasonal.FORECAST})
+"""Signals that say the same a minute later."""
+
+AGING_SECONDS = 10.0
+"""When to look again at what was just seen, if nothing new is: lateness of a minute is over after that minute."""
 
 DOUBTED = (
     "queue_depth_total",
@@ -182,12 +189,20 @@ def _decision(
         reason=wording.sentence(wanted, draft.replicas, why, limited),
         candidates=tuple(opinion.candidate for opinion in candidates),
         limited_by=limited_by,
-        retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds),
+        retry_seconds=limits.soonest(draft.retry_seconds, state.bounds.changes_in_seconds, _aging(state, strongest)),
         bounds=state.bounds,
         late_without_queue=is_not_a_matter_of_replicas(state, prospect),
         given_up=supply.words(state.memory.supply, state.policy.scale_up) if rests else "",
         spent_replica_hours=None if account is None else account.spent,
     )
+
+
+def _aging(state: ScalingState, strongest: Opinion | None) -> float | None:
+    """Return when replicas that are there may be asked for no longer though nothing new was seen; None: not soon."""
+    if strongest is None or strongest.replicas is None or strongest.signal in LONG_PAST:
+        return None
+    keeps = max(1, state.bounds.low) < strongest.replicas <= state.fleet.wanted
+    return AGING_SECONDS if keeps else None
 
 
 def _winner(situation: limits.Situation, draft: limits.Draft, strongest: Opinion | None) -> str:

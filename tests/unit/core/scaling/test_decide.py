@@ -8,8 +8,10 @@ import pytest
 from batchedllm.api.scaling import GpuUtilizationSignal, QueueDepthSignal, ScaleDown, ScaleUp, Scaling, Signals
 from batchedllm.core.readings import FleetLoad
 from batchedllm.core.scaling.capacity import Capacity, held_within
-from batchedllm.core.scaling.decide import decide
+from batchedllm.core.scaling.decide import AGING_SECONDS, decide
 from batchedllm.core.scaling.experience import Experience
+from batchedllm.core.scaling.history import History
+from batchedllm.core.scaling.levels import LEVELS
 from batchedllm.core.scaling.objective import Objective
 from batchedllm.core.scaling.schedule import Bounds
 from batchedllm.core.scaling.types import Decision, Fleet, Memory, ScalingState
@@ -492,15 +494,19 @@ def test_a_number_that_no_fleet_can_have_is_unknown(name: str, number: float) ->
 # Lateness that no replica helps
 
 
-def late_answers(queued: float = 0.0) -> Decision:
-    """One replica that answers ten short requests in two seconds, each after 30 s, over two minutes."""
-    pod, now = ImaginedPod(), state(policy(), 1, None)
+def answered_late(replicas: int = 1, queued: float = 0.0) -> ScalingState:
+    """The state after each replica answered ten short requests in two seconds, each after 30 s, for two minutes."""
+    pods = [ImaginedPod(f"pod-{index}") for index in range(replicas)]
+    after = state(policy(), replicas, None)
+    did = {"finished": 10, "prompt_tokens": 10, "output_tokens": 10, "ttft_seconds": 30, "queued": queued}
     for at in range(0, 120, 2):
-        seen = load_of(
-            pod.did(float(at), finished=10, prompt_tokens=10, output_tokens=10, ttft_seconds=30, queued=queued)
-        )
-        decision, now = decide(replace(now, load=seen), float(at))
-    return decision
+        seen = load_of(*[pod.did(float(at), **did) for pod in pods])
+        _, after = decide(replace(after, load=seen), float(at))
+    return after
+
+
+def late_answers(queued: float = 0.0) -> Decision:
+    return decide(answered_late(queued=queued), 119.0)[0]
 
 
 def test_late_requests_on_a_replica_with_little_to_do_are_told_to_who_recommends() -> None:
@@ -510,3 +516,51 @@ def test_late_requests_on_a_replica_with_little_to_do_are_told_to_who_recommends
 
 def test_late_requests_beside_a_queue_are_the_queues_matter() -> None:
     assert not late_answers(queued=5).late_without_queue
+
+
+def test_lateness_keeps_replicas_for_its_minute_and_not_until_something_new_is_seen() -> None:
+    """An idle fleet is decided on anew when a decision asks for it, or once a minute. Answers ended at 118 s."""
+    after, now = answered_late(2, queued=5), 130.0
+    fleet = Fleet(2, 2, 0, startup_seconds=10.0)
+    after = replace(after, load=replace(after.load, queue_depth_total=0.0), fleet=fleet)
+    decision, after = decide(after, now)
+    assert said(decision, "latency").endswith("late, 2% may be: no replica is removed")
+
+    while decision.to_replicas == 2:
+        now += min(60.0, decision.retry_seconds or 60.0)
+        decision, after = decide(after, now)
+
+    minute, hold_seconds = 60.0, 60.0
+    assert (decision.to_replicas, now) == (1, pytest.approx(118.0 + minute + hold_seconds, abs=AGING_SECONDS))
+
+
+@pytest.mark.parametrize(
+    ("fewest", "wanted", "running", "again_seconds"),
+    [
+        (1, 3, 64, AGING_SECONDS),
+        (2, 3, 64, AGING_SECONDS),
+        (3, 3, 64, None),
+        (1, 4, 64, AGING_SECONDS),
+        (0, 1, 1, 600.0),
+    ],
+)
+def test_only_what_keeps_replicas_that_are_there_is_soon_looked_at_again(
+    fewest: int, wanted: int, running: int, again_seconds: float | None
+) -> None:
+    busy = load(wanted, running=running)
+    assert once(policy(fewest), wanted, busy, batch_limit=32).retry_seconds == again_seconds
+
+
+def test_what_asks_for_more_than_there_are_is_not_soon_looked_at_again() -> None:
+    assert once(policy(), 1, load(1, queue=13, running=24)).retry_seconds is None
+
+
+def test_what_the_past_half_hour_keeps_says_the_same_a_minute_later() -> None:
+    burst = Experience(history=History(unmet=tuple(100.0 * (level > 80_000) for level in LEVELS)))
+    pods = [ImaginedPod(f"pod-{index}") for index in range(3)]
+    _, after = decide(
+        state(policy(), 3, load_of(*[pod.did(0.0) for pod in pods]), memory=Memory(experience=burst)), 0.0
+    )
+    kept, _ = decide(replace(after, load=load_of(*[pod.did(2.0) for pod in pods])), 2.0)
+
+    assert (kept.winner, kept.to_replicas, kept.retry_seconds) == ("pastDemand", 3, None)
