@@ -46,6 +46,21 @@ def test_no_node_fits_tells_the_schedulers_words(tolerant: RunningOperator, mode
     assert "affinity/selector" in told["message"]
 
 
+def test_more_failures_than_the_status_holds_are_each_logged_once(tolerant: RunningOperator, models: Models) -> None:
+    nowhere = {"nodeSelector": {"example.com/nowhere": "true"}}
+    models.apply("opt", pod=nowhere, scaling={"minReplicas": 14, "maxReplicas": 14})
+
+    def warnings() -> list[str]:
+        return [one["message"] for one in tolerant.log() if one["message"].startswith("Unschedulable: opt-")]
+
+    eventually(lambda: len(set(warnings())) >= 14, seconds=60, what="a warning about each replica")
+    looks = tolerant.metric("batchedllm_operator_reconciles_total")
+    eventually(lambda: tolerant.metric("batchedllm_operator_reconciles_total") >= looks + 4, seconds=60)
+
+    assert len(models.get("batchedllm", "opt")["status"]["failures"]) == 10
+    assert sorted(warnings()) == sorted(set(warnings()))
+
+
 def test_a_quota_that_is_used_up(tolerant: RunningOperator, models: Models) -> None:
     models.kubectl("create", "quota", "none", "--hard=pods=0")
     models.apply("opt")

@@ -10,6 +10,9 @@ from testbed.definition import ClusterDefinition
 
 PAUSE_IMAGE = "registry.k8s.io/pause:3.10"
 
+KEPT_FREE_PERCENT = 1
+"""Share of the disk below which the kubelet takes no pod and evicts those that run."""
+
 _CONTAINERD = Template("""\
 version = 3
 root = "$image_store/containerd"
@@ -70,8 +73,8 @@ imageGCHighThresholdPercent: 100
 imageGCLowThresholdPercent: 99
 evictionHard:
   memory.available: 100Mi
-  nodefs.available: 1%
-  imagefs.available: 1%
+  nodefs.available: $kept_free%
+  imagefs.available: $kept_free%
 """)
 
 
@@ -88,7 +91,9 @@ def containerd(cluster: ClusterDefinition, network_plugins: Path) -> str:
 
 def kubelet(cluster: ClusterDefinition) -> str:
     """Return the kubelet's configuration: a root cgroup of its own, so that clusters do not mix."""
-    return _KUBELET.substitute(name=cluster.name, socket=cluster.containerd_socket, state=cluster.state)
+    return _KUBELET.substitute(
+        name=cluster.name, socket=cluster.containerd_socket, state=cluster.state, kept_free=KEPT_FREE_PERCENT
+    )
 
 
 def pod_network(cluster: ClusterDefinition) -> str:

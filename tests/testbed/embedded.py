@@ -19,6 +19,7 @@ from testbed import (
     packages,
     pki,
     processes,
+    room,
 )
 from testbed.cluster import Cluster
 from testbed.commands import run, say, succeeds, wait_until
@@ -51,6 +52,8 @@ class EmbeddedCluster:
         """
         definition = self.definition
         _check_host()
+        if words := room.shortage_for(definition.image_store):
+            say(f"testbed: {words}")
         packages.ensure(packages.NODE)
         binaries = Binaries(builds.build(builds.KUBERNETES), builds.build(builds.CONTAINERD))
         with self._locked():

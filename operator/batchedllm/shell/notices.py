@@ -15,7 +15,7 @@ from batchedllm.shell.key import Key
 log = logging.getLogger(__name__)
 
 REPEAT_SECONDS: Final = 600.0
-"""The same notice about the same resource is not posted again within this time."""
+"""The same notice about the same resource is not posted again within this time, and the same warning not logged."""
 BURST: Final = 25
 """Events per resource that may be posted at once ..."""
 REFILL_SECONDS: Final = 30.0
@@ -25,23 +25,40 @@ MESSAGE_LIMIT: Final = 1024
 
 
 class Bucket:
-    """Bounds the Events of one resource."""
+    """Bounds the Events of one resource, and the warnings about it in the log."""
 
     def __init__(self, now_seconds: float) -> None:
         self._tokens = float(BURST)
         self._at = now_seconds
         self._posted: dict[Notice, float] = {}
+        self._warned: dict[Notice, float] = {}
+
+    def is_logged(self, notice: Notice, now_seconds: float) -> bool:
+        """Tell whether to log `notice`, and take note that it is. What the operator does is logged each time.
+
+        A warning may come with every look: the status, by which it is known to be told, has room for a few failures.
+        """
+        if notice.type != "Warning":
+            return True
+        self._warned = _recent(self._warned, now_seconds)
+        is_new = notice not in self._warned
+        self._warned.setdefault(notice, now_seconds)
+        return is_new
 
     def admits(self, notice: Notice, now_seconds: float) -> bool:
         """Tell whether to post `notice`, and take note that it is."""
         self._tokens = min(BURST, self._tokens + (now_seconds - self._at) / REFILL_SECONDS)
         self._at = now_seconds
-        self._posted = {one: at for one, at in self._posted.items() if now_seconds - at < REPEAT_SECONDS}
+        self._posted = _recent(self._posted, now_seconds)
         if notice in self._posted or self._tokens < 1:
             return False
         self._tokens -= 1
         self._posted[notice] = now_seconds
         return True
+
+
+def _recent(told: dict[Notice, float], now_seconds: float) -> dict[Notice, float]:
+    return {one: at for one, at in told.items() if now_seconds - at < REPEAT_SECONDS}
 
 
 class NoticeBoard:
@@ -56,15 +73,12 @@ class NoticeBoard:
     async def post(self, key: Key, resource: Manifest, notices: Sequence[Notice]) -> None:
         """Post the notices that are neither repetitions nor too many."""
         for notice in notices:
-            log.log(
-                logging.WARNING if notice.type == "Warning" else logging.INFO,
-                "%s: %s",
-                notice.reason,
-                notice.message,
-                extra={"key": str(key)},
-            )
             now = self._clock()
-            if self._buckets.setdefault(key, Bucket(now)).admits(notice, now):
+            bucket = self._buckets.setdefault(key, Bucket(now))
+            if bucket.is_logged(notice, now):
+                level = logging.WARNING if notice.type == "Warning" else logging.INFO
+                log.log(level, "%s: %s", notice.reason, notice.message, extra={"key": str(key)})
+            if bucket.admits(notice, now):
                 await self._post(key, resource, notice)
 
     def forget(self, key: Key) -> None:

@@ -96,6 +96,17 @@ def test_the_same_event_is_not_repeated_and_all_are_bounded():
     assert flood.admits(Notice("Normal", "Scaled", "later"), 1.0 + REFILL_SECONDS)
 
 
+def test_a_warning_that_comes_with_every_look_is_logged_once_and_what_is_done_each_time():
+    bucket = Bucket(0.0)
+    evicted, scaled = Notice("Warning", "Evicted", "a: disk pressure"), Notice("Normal", "Scaled", "1 → 2: a queue")
+
+    assert [bucket.is_logged(evicted, at) for at in (0.0, 0.0, 2.0, REPEAT_SECONDS - 1)] == [True, False, False, False]
+    assert bucket.is_logged(Notice("Warning", "Evicted", "b: disk pressure"), 2.0)
+    assert bucket.is_logged(evicted, REPEAT_SECONDS)
+    assert not bucket.is_logged(evicted, REPEAT_SECONDS + 1)
+    assert all(bucket.is_logged(scaled, at) for at in (0.0, 1.0, 2.0))
+
+
 def test_an_event_names_the_resource_and_fits():
     made = event(RESOURCE, Notice("Normal", "Scaled", "x" * 5000), "me", datetime(2026, 1, 1, tzinfo=UTC))
 
