@@ -241,6 +241,18 @@ def test_what_was_missed_is_told_by_when_it_came():
     assert score.missed_at_seconds[-1] == trace.duration_seconds
 
 
+def test_a_run_that_is_late_beyond_what_is_asked_for_ends_there():
+    trace, settings = _even(2000, 0.01, (8000, 100)), replace(SETTINGS, tail_seconds=10)
+    whole = simulate(trace, Fixed(1), settings, 1)
+    cut = simulate(trace, Fixed(1), settings, 1, most_late=10)
+    assert whole.is_whole
+    assert not cut.is_whole
+    assert 10 < cut.late < whole.late
+    assert len(cut.samples) < len(whole.samples)
+    assert cut.samples == whole.samples[: len(cut.samples)]
+    assert simulate(trace, Fixed(1), settings, 1, most_late=whole.late) == whole
+
+
 def test_a_plan_by_the_clock():
     assert Planned((1, 2), 10).want(Seen(35.0, 1, (), ())) == 2
     assert Fixed(4).interval_seconds == inf
@@ -250,6 +262,7 @@ def test_the_clairvoyant_serves_nearly_all_for_less_than_a_fixed_fleet():
     trace, settings = cut_to(_code(), 80), replace(SETTINGS, startup_seconds=10)
     found = clairvoyant(trace, settings, 1)
     assert found.is_enough
+    assert found.score.is_whole
     most = found.score.most_replicas
     always = simulate(trace, Fixed(most), replace(settings, start_replicas=most), 1)
     assert found.score.replica_hours < 0.9 * always.replica_hours
@@ -275,4 +288,5 @@ def test_a_clairvoyant_that_no_fleet_is_enough_for_says_so():
     crowd = Trace("crowd", tuple(TraceRequest(0.0, 8000, 1) for _ in range(300)))
     found = clairvoyant(crowd, replace(SETTINGS, max_replicas=2), 1)
     assert not found.is_enough
+    assert found.score.is_whole
     assert found.plan == (2,)

@@ -88,14 +88,27 @@ class _Search:
         self._startup_cells = ceil(settings.startup_seconds / self._cell_seconds) + 1
         self._allowed = int((1 - ATTAINMENT) * len(trace.requests))
         self._runs = 0
+        self._tried: dict[Plan, Clairvoyant] = {}
 
-    def tried(self, plan: Plan) -> Clairvoyant:
-        """Simulate a plan, which is known from before the beginning."""
+    def tried(self, plan: Plan, *, whole: bool = True) -> Clairvoyant:
+        """Simulate a plan; unless `whole`, one that is not enough only until that is certain.
+
+        Plans come up again: a quarter of three replicas is one of them, and so is half. That counts as a run all the
+        same, so that the search finds what it would find without a memory.
+        """
         self._runs += 1
         plan = (*plan[: self._cells], *plan[-1:] * (self._cells - len(plan)))
+        known = self._tried.get(plan)
+        if known is None or (whole and not known.score.is_whole):
+            known = self._tried[plan] = Clairvoyant(plan, self._simulated(plan, None if whole else self._allowed))
+        return known
+
+    def _simulated(self, plan: Plan, most_late: int | None) -> Score:
+        """Simulate a plan, which is known from before the beginning."""
         asked = asked_ahead(plan, self._startup_cells)
-        known = replace(self._settings, start_replicas=asked[0], hold_seconds=0.0)
-        return Clairvoyant(plan, simulate(self._trace, Planned(asked, self._cell_seconds), known, self._seed))
+        settings = replace(self._settings, start_replicas=asked[0], hold_seconds=0.0)
+        planned = Planned(asked, self._cell_seconds)
+        return simulate(self._trace, planned, settings, self._seed, most_late=most_late)
 
     def cost(self, plan: Plan) -> int:
         return paid_cells(plan, self._startup_cells)
@@ -110,7 +123,11 @@ class _Search:
         return trials
 
     def priced(self, fixed: Sequence[Clairvoyant]) -> list[Clairvoyant]:
-        """Simulate plans for several prices of a miss, closer and closer to the lowest that is enough."""
+        """Simulate plans for several prices of a miss, closer and closer to the lowest that is enough.
+
+        What those that are not enough come to is asked for only where no fixed fleet is: the best is returned then.
+        """
+        whole = not any(trial.is_enough for trial in fixed)
         levels = [trial.plan[0] for trial in fixed]
         by_level = [self._missed_by_bucket(trial) for trial in fixed]
         misses = list(zip(*by_level, strict=True))
@@ -118,7 +135,7 @@ class _Search:
         for _ in range(_PRICES):
             price = sqrt(low * high)
             chosen = cheapest_levels(misses, levels, _BUCKET_CELLS, self._startup_cells, price)
-            trials.append(self.tried(tuple(level for level in chosen for _ in range(_BUCKET_CELLS))))
+            trials.append(self.tried(tuple(level for level in chosen for _ in range(_BUCKET_CELLS)), whole=whole))
             low, high = (low, price) if trials[-1].is_enough else (price, high)
         return trials
 
@@ -175,10 +192,10 @@ class _Search:
         """Lower every second stretch; where that is too much, those that add the fewest misses for what they save."""
         moves = self._moves(best.plan, kind, parity)
         chosen = list(moves)
-        for _ in range(3):
+        for attempt in range(3):
             if not chosen:
                 return None
-            trial = self.tried(changed(best.plan, chosen))
+            trial = self.tried(changed(best.plan, chosen), whole=attempt == 0 and len(moves) > 1)
             if trial.is_enough:
                 return trial
             chosen = self._affordable(best, trial, moves) if len(chosen) == len(moves) else chosen[: len(chosen) // 2]

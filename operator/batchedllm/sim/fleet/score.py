@@ -47,6 +47,8 @@ class Score:
     duration_seconds: float = 0.0
     """For which replicas were paid: from the start to the last arrival."""
     samples: list[Sample] = field(default_factory=list)
+    is_whole: bool = True
+    """Whether the run went on to its end. What a run that did not tells is of the part until there."""
 
     @property
     def answered(self) -> int:
@@ -64,6 +66,11 @@ class Score:
         is_met = self.slo.is_met(answer.prompt_tokens, ttft, itl)
         self.within += is_met
         return is_met
+
+    @property
+    def late(self) -> int:
+        """Answers that came too late."""
+        return self.answered - self.within
 
     @property
     def attainment(self) -> float:

@@ -15,9 +15,14 @@ from batchedllm.sim.traces.trace import Trace
 from batchedllm.sim.workload import TraceRequest
 
 
-def simulate(trace: Trace, autoscaler: Autoscaler, settings: FleetSettings, seed: int) -> Score:
-    """Run a trace against a policy. The same arguments give the same score."""
-    return _Simulation(trace, autoscaler, settings, seed).run()
+def simulate(
+    trace: Trace, autoscaler: Autoscaler, settings: FleetSettings, seed: int, *, most_late: int | None = None
+) -> Score:
+    """Run a trace against a policy. The same arguments give the same score.
+
+    A run in which more than `most_late` answers come too late ends there: for whom that is all there is to know.
+    """
+    return _Simulation(trace, autoscaler, settings, seed).run(most_late)
 
 
 class _Simulation:
@@ -34,13 +39,14 @@ class _Simulation:
         self._arrived = Arrived()
         self._ask_at = 0.0
 
-    def run(self) -> Score:
+    def run(self, most_late: int | None) -> Score:
         score, interval = self._score, self._settings.scrape_interval_seconds
         tick, now = 0, 0.0
-        while self._goes_on(now):
+        while score.is_whole and self._goes_on(now):
             before, tick = now, tick + 1
             now = tick * interval
             self._tick(before, now)
+            score.is_whole = most_late is None or score.late <= most_late
         score.failed = self._replicas.failed + self._replicas.open_requests
         score.replica_seconds = self._replicas.pod_seconds
         score.missed_at_seconds = [
@@ -56,7 +62,7 @@ class _Simulation:
 
     def _tick(self, before: float, now: float) -> None:
         score, replicas = self._score, self._replicas
-        first, within, answered = self._next, score.within, score.answered
+        first, late = self._next, score.late
         self._route(replicas.ready(before), now)
         for answer in replicas.advance(now, max(0.0, min(now, self._end) - before)):
             if score.finished(answer):
@@ -65,7 +71,7 @@ class _Simulation:
         if now >= self._ask_at:
             readings = () if self._is_blind else tuple(pod.reading(now) for pod in scraped)
             self._ask(Seen(now, replicas.wanted, tuple(pod.name for pod in ready), readings, self._arrived))
-        missed = (score.answered - answered) - (score.within - within)
+        missed = score.late - late
         gpu = sum(pod.gpu_percent for pod in scraped) / max(1, len(scraped))
         queued = float(sum(pod.engine.waiting for pod in scraped))
         score.samples.append(Sample(now, self._next - first, missed, queued, replicas.wanted, len(ready), gpu))
