@@ -68,7 +68,7 @@ def document(runs: list[Ran]) -> dict[str, Any]:
 def _run(arena: Arena, seeds: int) -> list[Ran]:
     runs = []
     if sys.stderr.isatty():
-        print("first the cheapest plan is looked for, which takes some 40 runs of the trace", file=sys.stderr)
+        print("first the cheapest plan is looked for: many runs of the trace", file=sys.stderr)
     for ran in compared(arena.make_trace, arena.contestants, arena.settings, seeds):
         if sys.stderr.isatty():
             print(f"seed {ran.seed} of {seeds}: {ran.name}", file=sys.stderr)

@@ -284,6 +284,23 @@ def test_the_clairvoyant_is_no_dearer_than_a_plan_that_it_is_told_of():
     assert clairvoyant(trace, settings, 1, known=[plan]).score.replica_hours <= score.replica_hours
 
 
+class Counted(list):
+    """Requests that count how often they were played: each run goes through them once, at its end."""
+
+    runs = 0
+
+    def __iter__(self):
+        self.runs += 1
+        return super().__iter__()
+
+
+def test_the_clairvoyant_plays_no_plan_twice():
+    """One replica is enough all along, whatever a miss costs."""
+    requests = Counted(_even(100).requests)
+    assert clairvoyant(Trace("light", requests), SETTINGS, 1).score.most_replicas == 1
+    assert requests.runs == 1
+
+
 def test_a_clairvoyant_that_no_fleet_is_enough_for_says_so():
     crowd = Trace("crowd", tuple(TraceRequest(0.0, 8000, 1) for _ in range(300)))
     found = clairvoyant(crowd, replace(SETTINGS, max_replicas=2), 1)

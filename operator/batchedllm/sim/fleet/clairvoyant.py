@@ -195,6 +195,7 @@ class _Search:
         for attempt in range(3):
             if not chosen:
                 return None
+            # Only what several moves miss together tells which of them to keep.
             trial = self.tried(changed(best.plan, chosen), whole=attempt == 0 and len(moves) > 1)
             if trial.is_enough:
                 return trial
